@@ -15,6 +15,7 @@ type limiter struct {
 	perMinute float64
 	mu        sync.Mutex
 	buckets   map[string]*bucket
+	swept     time.Time // when fresh buckets were last dropped
 }
 
 type bucket struct {
@@ -58,6 +59,10 @@ func (l *limiter) makeRoom(key string, now time.Time) string {
 	if len(l.buckets) < limiterKeys {
 		return key
 	}
+	if now.Sub(l.swept) < time.Second { // a flood of keys must not buy a scan each
+		return ""
+	}
+	l.swept = now
 	for k, b := range l.buckets {
 		if b.left+now.Sub(b.at).Minutes()*l.perMinute >= l.perMinute {
 			delete(l.buckets, k)
