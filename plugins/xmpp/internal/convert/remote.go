@@ -1,0 +1,106 @@
+package convert
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+	"strings"
+
+	"bridgehost/sdk"
+)
+
+// ID is what an XMPP message is called, as needed to refer to it later: a
+// correction names the sender's id of the first version (XEP-0308 §3), a reply,
+// a reaction or a retraction in a room the room's stanza-id (XEP-0461 §3.1,
+// XEP-0444 §4.2, XEP-0424 §3).
+type ID struct {
+	Room    string // normalised bare JID of the room, since stanza-ids need not be unique beyond it
+	Stanza  string // stanza-id by the room; empty if the room assigns none
+	Message string // the sender's id attribute
+	From    string // nick of the sender; kept only where there is no stanza-id
+}
+
+// Remote encodes the id as the opaque name by which the host knows the message
+// at this link. The same message always gives the same name.
+func (id ID) Remote() sdk.RemoteID {
+	if id.Stanza == "" && id.Message == "" {
+		return ""
+	}
+	var b strings.Builder
+	b.Grow(len(id.Room) + len(id.Stanza) + len(id.Message) + len(id.From) + 8)
+	part := func(name byte, value string) {
+		if value == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteByte('|')
+		}
+		b.WriteByte(name)
+		b.WriteByte(':')
+		b.WriteString(escapePart(value))
+	}
+	part('s', id.Stanza)
+	part('o', id.Message)
+	if id.Stanza == "" {
+		part('n', id.From)
+	}
+	part('r', id.Room)
+	return sdk.RemoteID(b.String())
+}
+
+// escapePart escapes what separates parts; most ids come back as they are.
+func escapePart(s string) string {
+	if !strings.ContainsAny(s, "|%") {
+		return s
+	}
+	return strings.NewReplacer("%", "%25", "|", "%7C").Replace(s)
+}
+
+// ParseRemote reads what Remote wrote. It reports false for anything else.
+func ParseRemote(r sdk.RemoteID) (ID, bool) {
+	var id ID
+	if r == "" {
+		return id, false
+	}
+	for part := range strings.SplitSeq(string(r), "|") {
+		name, value, ok := strings.Cut(part, ":")
+		if !ok || len(name) != 1 {
+			return ID{}, false
+		}
+		value, err := url.PathUnescape(value)
+		if err != nil {
+			return ID{}, false
+		}
+		switch name[0] {
+		case 's':
+			id.Stanza = value
+		case 'o':
+			id.Message = value
+		case 'n':
+			id.From = value
+		case 'r':
+			id.Room = value
+		default:
+			return ID{}, false
+		}
+	}
+	return id, id.Stanza != "" || id.Message != ""
+}
+
+// maxToken is the longest delivery id that is used as a message id unchanged.
+const maxToken = 64
+
+// MessageID gives the id attribute of the message that carries a delivery. It
+// depends on the delivery alone, so that a repeat is recognised.
+func MessageID(d sdk.DeliveryID) string {
+	if d != "" && len(d) <= maxToken && strings.IndexFunc(string(d), notToken) < 0 {
+		return "bh-" + string(d)
+	}
+	sum := sha256.Sum256([]byte(d))
+	return "bh-" + hex.EncodeToString(sum[:16])
+}
+
+// notToken reports characters that need escaping somewhere on a message's way.
+func notToken(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.' || r == ':')
+}
