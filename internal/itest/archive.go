@@ -22,12 +22,14 @@ const mamPage = 100
 // mamResult is the result message of an archive. XEP-0313 §4.2.
 type mamResult struct {
 	Result *struct {
-		QueryID string `xml:"queryid,attr"`
-		ID      string `xml:"id,attr"`
-		Message struct {
-			From string `xml:"from,attr"`
-			Body string `xml:"body"`
-		} `xml:"urn:xmpp:forward:0 forwarded>message"`
+		QueryID   string `xml:"queryid,attr"`
+		ID        string `xml:"id,attr"`
+		Forwarded struct {
+			Message struct {
+				From string `xml:"from,attr"`
+				Body string `xml:"body"`
+			} `xml:"message"`
+		} `xml:"urn:xmpp:forward:0 forwarded"`
 	} `xml:"urn:xmpp:mam:2 result"`
 }
 
@@ -87,7 +89,7 @@ func archived(e Event, query string) (Archived, bool) {
 	if err := xml.Unmarshal([]byte(e.XML), &m); err != nil || m.Result == nil || m.Result.QueryID != query {
 		return Archived{}, false
 	}
-	from := m.Result.Message.From
-	_, nick, _ := strings.Cut(from, "/")
-	return Archived{ID: m.Result.ID, From: from, Nick: nick, Body: m.Result.Message.Body, XML: e.XML}, true
+	message := m.Result.Forwarded.Message
+	_, nick, _ := strings.Cut(message.From, "/")
+	return Archived{ID: m.Result.ID, From: message.From, Nick: nick, Body: message.Body, XML: e.XML}, true
 }

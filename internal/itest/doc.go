@@ -2,7 +2,7 @@
 //
 // Everything it starts is a child of the test process: it runs in the foreground, in its own process group, with its files in
 // the test's temporary folder, listening on loopback addresses only, on ports that were free a moment before. It ends when
-// the test ends: by SIGTERM, then SIGKILL, and by the kernel's parent-death signal when the test process itself is killed.
+// the test ends, and by the kernel's parent-death signal when the test process itself is killed.
 // When a test fails, the end of each server's log is part of its output.
 //
 // [Prosody] and [Ejabberd] take the same [Options] and return the same [Server], so that one test can run against both:

@@ -32,6 +32,7 @@ func Prosody(t testing.TB, opts Options) *Server {
 var prosodyConfig = template.Must(template.New("prosody.cfg.lua").Parse(`-- written by the test for each start
 run_as_root = true
 data_path = "{{.Dir}}/data"
+certificates = "{{.Dir}}"
 plugin_paths = { "{{.Dir}}/modules" }
 log = { {{if .Debug}}debug{{else}}info{{end}} = "*console" }
 network_backend = "epoll"
