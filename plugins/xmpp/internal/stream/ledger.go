@@ -22,6 +22,7 @@ type outItem struct {
 	data     []byte
 	attrs    packet.Attrs
 	confirm  bool // tell the sender at confirmation, not at the write
+	written  bool // a write took it; the writer's, and after the writer's end the ledger's
 	internal bool // ours: pings and automatic answers; never reported as lost
 	state    atomic.Int32
 	result   chan error // buffered; gets exactly one value, from finish

@@ -61,7 +61,10 @@ func (s *Session) Run(ctx context.Context, h Handler) error {
 		began := time.Now()
 		est, err := s.connect(ctx, last, inbox)
 		if err == nil {
-			last = est.managed
+			if last != est.managed {
+				s.abandon(last)
+				last = est.managed
+			}
 			err = s.live(ctx, est, inbox)
 			if !last.resumable() {
 				s.abandon(last)
@@ -113,7 +116,9 @@ func (s *Session) Send(ctx context.Context, p stanza.Packet) error { return s.se
 
 // SendConfirmed is Send, but returns only when the server has processed the stanza (not: when its addressee got it). Many callers share one
 // acknowledgement. After ErrMaybeWritten the caller must find out, or bear a duplicate.
-func (s *Session) SendConfirmed(ctx context.Context, p stanza.Packet) error { return s.send(ctx, p, true) }
+func (s *Session) SendConfirmed(ctx context.Context, p stanza.Packet) error {
+	return s.send(ctx, p, true)
+}
 
 func (s *Session) send(ctx context.Context, p stanza.Packet, confirm bool) error {
 	pending, err := s.Start(ctx, p, confirm)
@@ -186,7 +191,7 @@ func (s *Session) abandon(m *managed) {
 	s.iqs.failAll(fmt.Errorf("iq: %w: %w", ErrMaybeWritten, ErrDown))
 	var lost []packet.Attrs
 	for _, it := range m.ledger.takeAll() {
-		if !it.finish(fmt.Errorf("send: %w: %w", ErrMaybeWritten, ErrDown)) && !it.internal {
+		if !it.finish(fmt.Errorf("send: %w: %w", ErrMaybeWritten, ErrDown)) && it.written && !it.internal {
 			lost = append(lost, it.attrs)
 		}
 	}

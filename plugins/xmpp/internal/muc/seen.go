@@ -1,0 +1,54 @@
+package muc
+
+import "bridgehost/sdk"
+
+// sight is a message that was seen in the room.
+type sight struct {
+	remote sdk.RemoteID // what the host knows it by
+	author string       // identity of its sender
+	joins  uint64       // which stay of the sender; 0 = not known
+	from   string       // occupant JID of its sender, for replies
+	keys   [2]string    // under which it is filed
+}
+
+// seen remembers the last messages of a room by the two ids by which others
+// refer to them: sender and message id (XEP-0308), and stanza-id.
+type seen struct {
+	byMessage map[string]*sight // author, NUL, message id
+	byStanza  map[string]*sight
+	ring      []*sight
+	at        int
+}
+
+func newSeen(n int) *seen {
+	return &seen{byMessage: map[string]*sight{}, byStanza: map[string]*sight{}, ring: make([]*sight, n)}
+}
+
+// add files a message and forgets the oldest. A message id that a sender used
+// before stands for the newer message.
+func (s *seen) add(v *sight, message, stanza string) {
+	if old := s.ring[s.at]; old != nil {
+		if s.byMessage[old.keys[0]] == old {
+			delete(s.byMessage, old.keys[0])
+		}
+		if s.byStanza[old.keys[1]] == old {
+			delete(s.byStanza, old.keys[1])
+		}
+	}
+	s.ring[s.at] = v
+	s.at = (s.at + 1) % len(s.ring)
+	if message != "" {
+		v.keys[0] = v.author + "\x00" + message
+		s.byMessage[v.keys[0]] = v
+	}
+	if stanza != "" {
+		v.keys[1] = stanza
+		s.byStanza[stanza] = v
+	}
+}
+
+// message finds what author sent with the id; nil when it is not known.
+func (s *seen) message(author, id string) *sight { return s.byMessage[author+"\x00"+id] }
+
+// stanza finds a message by its stanza-id; nil when it is not known.
+func (s *seen) stanza(id string) *sight { return s.byStanza[id] }
