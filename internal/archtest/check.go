@@ -149,10 +149,17 @@ func (c *checker) checkLength(s source) {
 
 // checkDeclarations checks init functions, contexts in structs, interface sizes and doc comments.
 func (c *checker) checkDeclarations(s source) {
+	var documented *ast.FuncDecl // the last function, if it has a comment or shares one
 	for _, decl := range s.ast.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
-			c.checkFunc(s, d)
+			if d.Doc == nil && !c.continues(d, documented) {
+				c.checkFunc(s, d)
+				documented = nil
+				continue
+			}
+			documented = d
+			c.checkInit(s, d)
 		case *ast.GenDecl:
 			c.checkGroup(s, d)
 		}
@@ -170,11 +177,23 @@ func (c *checker) checkDeclarations(s source) {
 	})
 }
 
-func (c *checker) checkFunc(s source, d *ast.FuncDecl) {
+// continues reports whether d stands on the line after prev and has the same name: a block of one-line methods, one for
+// each type, shares the comment of the first.
+func (c *checker) continues(d, prev *ast.FuncDecl) bool {
+	return prev != nil && d.Name.Name == prev.Name.Name &&
+		c.fset.Position(d.Pos()).Line == c.fset.Position(prev.End()).Line+1
+}
+
+func (c *checker) checkInit(s source, d *ast.FuncDecl) {
 	if d.Recv == nil && d.Name.Name == "init" {
 		c.report(s, d, "no-init", "init() runs before anyone has asked for it: call it by name")
 	}
-	if s.ast.Name.Name == "main" || !d.Name.IsExported() || d.Doc != nil {
+}
+
+// checkFunc checks a function without a doc comment.
+func (c *checker) checkFunc(s source, d *ast.FuncDecl) {
+	c.checkInit(s, d)
+	if s.ast.Name.Name == "main" || !d.Name.IsExported() {
 		return
 	}
 	if d.Recv != nil && !ast.IsExported(receiver(d.Recv)) {
@@ -243,7 +262,7 @@ func countMethods(i *ast.InterfaceType) int {
 func (c *checker) checkStruct(s source, t *ast.StructType) {
 	for _, field := range t.Fields.List {
 		sel, ok := field.Type.(*ast.SelectorExpr)
-		if !ok || sel.Sel.Name != "Context" {
+		if !ok || sel.Sel.Name != "Context" || len(field.Names) == 0 { // a type that embeds one is a context itself
 			continue
 		}
 		if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "context" {
