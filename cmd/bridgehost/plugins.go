@@ -1,0 +1,15 @@
+package main
+
+import (
+	"bridgehost/plugins/webhook"
+	"bridgehost/plugins/xmpp"
+	"bridgehost/sdk"
+)
+
+// builtins lists the plugins that are part of this program.
+func builtins() map[string]sdk.Plugin {
+	return map[string]sdk.Plugin{
+		"webhook": webhook.New(),
+		"xmpp":    xmpp.New(),
+	}
+}

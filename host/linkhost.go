@@ -1,0 +1,43 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+
+	"bridgehost/sdk"
+)
+
+// linkHost is the host as one link sees it.
+type linkHost struct {
+	link    sdk.LinkID
+	publish func(ctx context.Context, link sdk.LinkID, events []sdk.Event) error
+	report  func(reports ...sdk.Report)
+	store   sdk.Store
+	log     *slog.Logger
+}
+
+var _ sdk.Host = (*linkHost)(nil)
+
+// Publish implements sdk.Host.
+func (h *linkHost) Publish(ctx context.Context, events ...sdk.Event) error {
+	return h.publish(ctx, h.link, events)
+}
+
+// Report implements sdk.Host.
+func (h *linkHost) Report(_ context.Context, reports ...sdk.Report) error {
+	h.report(reports...)
+	for _, r := range reports {
+		if r.State >= sdk.StateDown {
+			h.log.Warn("state", "state", r.State, "reason", r.Reason)
+		} else {
+			h.log.Info("state", "state", r.State)
+		}
+	}
+	return nil
+}
+
+// Store implements sdk.Host.
+func (h *linkHost) Store() sdk.Store { return h.store }
+
+// Log implements sdk.Host.
+func (h *linkHost) Log() *slog.Logger { return h.log }
