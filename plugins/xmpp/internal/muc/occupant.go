@@ -39,6 +39,7 @@ type occupant struct {
 	refused time.Time     // until when the refusal is believed
 	barred  bool          // the refusal is about this occupant alone
 
+	leaving   bool // the room has not confirmed yet that it left
 	replaying bool // the room still tells its history
 	replay    *replay
 	used      time.Time // when it spoke last
@@ -80,7 +81,7 @@ func (r *Room) enter(ctx context.Context, o *occupant, since time.Time) *sdk.Err
 			r.mu.Unlock()
 			return err
 		}
-		o.phase, o.attempt = joining, make(chan struct{})
+		o.phase, o.attempt, o.barred = joining, make(chan struct{}), false
 		epoch := r.epoch
 		r.mu.Unlock()
 		return r.attempt(ctx, o, since, epoch)
@@ -97,7 +98,7 @@ func (r *Room) attempt(ctx context.Context, o *occupant, since time.Time, epoch 
 	defer r.mu.Unlock()
 	close(o.attempt)
 	o.answer = nil
-	if err == nil && r.epoch != epoch {
+	if err == nil && (r.epoch != epoch || o.phase != in) {
 		err = sdk.Errorf(sdk.Transient, "join "+r.o.JID, "the connection was lost")
 	}
 	if err == nil {
@@ -152,9 +153,11 @@ func (r *Room) tryNicks(ctx context.Context, o *occupant, since time.Time) *sdk.
 	switch {
 	case got.err != nil:
 		err := refusedJoin(op, got.err)
-		o.barred = personal(got.err.Condition)
-		if o.barred {
+		if personal(got.err.Condition) {
 			err.After = time.Minute
+			r.mu.Lock()
+			o.barred = true
+			r.mu.Unlock()
 		}
 		return err
 	case got.created && !r.o.Create:
@@ -258,6 +261,7 @@ func (r *Room) leave(ctx context.Context, o *occupant) {
 	r.mu.Lock()
 	nick, was := o.nick, o.phase
 	r.gone(o, nil)
+	o.phase, o.leaving = out, was != out
 	r.mu.Unlock()
 	if was == out {
 		return
@@ -292,19 +296,18 @@ func (r *Room) gone(o *occupant, why *sdk.Error) {
 	if o.phase == in && r.nicks[o.nick] == o {
 		delete(r.nicks, o.nick)
 	}
-	o.phase, o.replaying = out, false
+	o.replaying = false
+	if o.phase == joining {
+		o.say(answer{err: &packet.Error{Type: "wait", Condition: "resource-constraint"}})
+	} else {
+		o.phase = out // the attempt under way ends its phase itself
+	}
 	if why != nil {
-		o.err = why
+		o.err, o.leaving = why, false
 		for id, p := range r.pending {
 			if p.by == o {
 				r.finish(id, p, sdk.Receipt{Err: &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: reasonOf(why), Err: why}})
 			}
-		}
-	}
-	if o.answer != nil {
-		select {
-		case o.answer <- answer{err: &packet.Error{Type: "wait", Condition: "resource-constraint"}}:
-		default:
 		}
 	}
 	if r.watcher == o {

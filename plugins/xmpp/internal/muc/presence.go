@@ -85,6 +85,7 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 	o.heard = r.o.Now()
 	switch o.phase {
 	case joining:
+		o.leaving = false
 		o.phase, o.nick = in, nick // the service may have changed the nick: status 210
 		o.barred = false
 		r.nicks[nick] = o
@@ -126,7 +127,11 @@ func (r *Room) absent(o *occupant, nick string, p *packet.Presence) {
 			r.members[user.Item().Nick] = m
 		}
 	}
-	if nick != o.nick || o.phase == out {
+	if nick != o.nick {
+		return
+	}
+	if o.leaving || o.phase == out {
+		o.leaving = false
 		return
 	}
 	if renamed {

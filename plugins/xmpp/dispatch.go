@@ -1,0 +1,154 @@
+package xmpp
+
+import (
+	"context"
+
+	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/muc"
+	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/stream"
+	"bridgehost/sdk"
+)
+
+// sender is what rooms see of the session.
+type sender stream.Session
+
+var _ muc.Stream = (*sender)(nil)
+
+// Send implements muc.Stream.
+func (s *sender) Send(ctx context.Context, p packet.Stanza) error {
+	return (*stream.Session)(s).Send(ctx, p)
+}
+
+// SendRaw implements muc.Stream. It does not wait for the write: if that fails
+// the stream ends, and the room learns it.
+func (s *sender) SendRaw(ctx context.Context, _ string, stanza []byte) error {
+	_, err := (*stream.Session)(s).Start(ctx, packet.Raw(stanza), false)
+	return err
+}
+
+// IQ implements muc.Stream.
+func (s *sender) IQ(ctx context.Context, iq *packet.IQ) (*packet.IQ, error) {
+	return (*stream.Session)(s).IQ(ctx, iq)
+}
+
+// room gives the room that an address belongs to, nil when it is none of ours.
+// The server writes addresses in one form, so that the first look nearly always finds it.
+func (l *link) room(address string) *muc.Room {
+	bare := convert.Bare(address)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.rooms[bare]; e != nil {
+		return e.room
+	}
+	j, err := packet.ParseJID(bare)
+	if err != nil {
+		return nil
+	}
+	if e := l.rooms[j.String()]; e != nil {
+		return e.room
+	}
+	return nil
+}
+
+// message takes every message that comes in.
+func (l *link) message(ctx context.Context, m *packet.Message) {
+	if r := l.room(m.From); r != nil && m.Type != "chat" {
+		r.HandleMessage(ctx, m)
+		return
+	}
+	l.direct(ctx, m)
+}
+
+// direct takes a message to one of ours from outside the rooms. Chats of two do
+// not cross yet, so the sender is told instead of being left to believe that
+// somebody reads it (RFC 6121 §8.5.1).
+func (l *link) direct(ctx context.Context, m *packet.Message) {
+	if m.Type == "error" || m.Type == "groupchat" || m.Type == "headline" || !m.HasBody() {
+		return
+	}
+	answer := &packet.Message{Attrs: packet.Attrs{
+		From: m.To, To: m.From, ID: m.ID, Type: "error",
+		Error: &packet.Error{Type: "cancel", Condition: "service-unavailable", Text: "This address takes no direct messages."},
+	}}
+	if err := l.sess.Send(ctx, answer); err != nil {
+		l.host.Log().Debug("direct message not answered", "error", err)
+	}
+}
+
+// presence takes every presence that comes in. That of people outside rooms is
+// of no use here: subscriptions are neither granted nor asked for.
+func (l *link) presence(ctx context.Context, p *packet.Presence) {
+	if r := l.room(p.From); r != nil {
+		r.HandlePresence(ctx, p)
+	}
+}
+
+// disco says what our addresses are (XEP-0030 §3.1).
+func (l *link) disco(_ context.Context, to, _ string) (stream.Disco, bool) {
+	d := stream.Disco{Features: []string{
+		packet.NSDiscoInfo, packet.NSPing, packet.NSVersion, packet.NSMUC, convert.NSCorrect, convert.NSRetract, convert.NSReply, convert.NSReactions,
+	}}
+	if l.s.Mode == modeComponent && to == l.s.Domain {
+		d.Identities = []stream.Identity{{Category: "gateway", Type: "bridgehost", Name: "bridgehost"}}
+	} else {
+		d.Identities = []stream.Identity{{Category: "client", Type: "bot", Name: "bridgehost"}}
+	}
+	return d, true
+}
+
+// onState is called by the session at each change, in the order of the stream.
+func (l *link) onState(st stream.State) {
+	l.mu.Lock()
+	l.up = st.Phase == stream.Up
+	var all []*entry
+	for _, e := range l.rooms {
+		all = append(all, e)
+	}
+	l.mu.Unlock()
+	for _, e := range all {
+		switch st.Phase {
+		case stream.Up:
+			e.room.StreamUp(st.Resumed)
+		case stream.Down:
+			// A component's stream never goes on where it was; a client's may.
+			e.room.StreamDown(l.s.Mode == modeComponent)
+		case stream.Connecting:
+		}
+	}
+	for {
+		select {
+		case l.states <- st:
+			return
+		default:
+		}
+		select {
+		case <-l.states:
+		default:
+		}
+	}
+}
+
+// report tells the host the state of the link until ctx ends.
+func (l *link) report(ctx context.Context) {
+	for {
+		var st stream.State
+		select {
+		case <-ctx.Done():
+			return
+		case st = <-l.states:
+		}
+		r := sdk.Report{State: sdk.StateStarting, Reason: "connecting"}
+		switch {
+		case st.Phase == stream.Up:
+			r.State, r.Reason = sdk.StateUp, "connected"
+		case st.Phase == stream.Down && st.Err != nil:
+			r.State, r.Reason = sdk.StateDown, st.Err.Error()
+		case st.Phase == stream.Down:
+			r.State, r.Reason = sdk.StateDown, "not connected"
+		}
+		if err := l.host.Report(ctx, r); err != nil && ctx.Err() == nil {
+			l.host.Log().Warn("state of link not reported", "error", err)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/stream"
+	"bridgehost/sdk"
+)
+
+// pending is a message that was sent and that the room has not reflected yet.
+type pending struct {
+	b     *batch
+	index int
+	by    *occupant
+	item  sdk.ItemID // the item whose copy the message becomes; empty when it is no copy
+}
+
+// batch is one call of Deliver.
+type batch struct {
+	receipts []sdk.Receipt
+	open     int           // pending messages
+	failed   bool          // a delivery failed temporarily: send nothing more
+	moved    time.Time     // when the last receipt came
+	settled  chan struct{} // cap 1: open became 0
+}
+
+// Deliver sends deliveries into the room in order, all at once, and waits until
+// the room has reflected or refused each. What an earlier attempt may have sent
+// is looked for before anything is sent.
+func (r *Room) Deliver(ctx context.Context, deliveries []sdk.Delivery) []sdk.Receipt {
+	b := &batch{receipts: make([]sdk.Receipt, len(deliveries)), settled: make(chan struct{}, 1), moved: r.o.Now()}
+	for i, d := range deliveries {
+		b.receipts[i] = sdk.Receipt{Delivery: d.ID, Unsent: !d.Uncertain}
+	}
+	if err := r.waitUp(ctx); err != nil {
+		return b.abort(0, err)
+	}
+	found, err := r.search(ctx, deliveries)
+	if err != nil {
+		return b.abort(0, err)
+	}
+	for i := range deliveries {
+		d := &deliveries[i]
+		b.receipts[i].Unsent = true // the search has settled it
+		if hit, ok := found[convert.MessageID(d.ID)]; ok {
+			b.receipts[i] = r.receiptFound(d, hit)
+			continue
+		}
+		r.mu.Lock()
+		failed := b.failed
+		r.mu.Unlock()
+		if failed {
+			b.skip(deliveries, i, found, r)
+			break
+		}
+		if err := r.send(ctx, b, i, d); err != nil {
+			b.receipts[i].Err = err
+			if err.Kind.Temporary() {
+				b.skip(deliveries, i+1, found, r)
+				break
+			}
+		}
+	}
+	r.await(ctx, b)
+	return b.receipts
+}
+
+// abort gives every delivery from the index on the error.
+func (b *batch) abort(from int, err *sdk.Error) []sdk.Receipt {
+	for i := from; i < len(b.receipts); i++ {
+		b.receipts[i].Err = err
+	}
+	return b.receipts
+}
+
+// skip gives the deliveries from the index on back unsent, but for those that
+// the search found in the room.
+func (b *batch) skip(deliveries []sdk.Delivery, from int, found map[string]hit, r *Room) {
+	for i := from; i < len(deliveries); i++ {
+		if h, ok := found[convert.MessageID(deliveries[i].ID)]; ok {
+			b.receipts[i] = r.receiptFound(&deliveries[i], h)
+			continue
+		}
+		b.receipts[i].Unsent = true
+		b.receipts[i].Err = &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: "an earlier message could not be sent"}
+	}
+}
+
+// receiptFound answers a delivery that is in the room already.
+func (r *Room) receiptFound(d *sdk.Delivery, h hit) sdk.Receipt {
+	rec := sdk.Receipt{Delivery: d.ID}
+	if it := d.Event.Item(); it != nil && d.Event.Kind() == sdk.KindItemCreated {
+		id := convert.ID{Room: r.o.JID, Stanza: h.stanza, Message: convert.MessageID(d.ID), From: h.nick}
+		rec.Copies = []sdk.Copy{{Item: it.ID, Remote: id.Remote()}}
+	}
+	return rec
+}
+
+// send writes one delivery. A nil error with nothing pending means that there
+// was nothing to send.
+func (r *Room) send(ctx context.Context, b *batch, index int, d *sdk.Delivery) *sdk.Error {
+	rec := &b.receipts[index]
+	if !expressible(d) {
+		rec.Unsent = false
+		rec.Loss = append(rec.Loss, sdk.Loss{Kind: sdk.LossKindless, Detail: d.Event.Kind().String() + " cannot be shown in a room"})
+		return nil
+	}
+	o, direct, err := r.author(ctx, d.Event.Actor)
+	if err != nil {
+		return err
+	}
+	data, p, loss := r.encode(d, o, direct)
+	if data == nil {
+		rec.Unsent, rec.Loss = false, loss
+		return nil
+	}
+	p.b, p.index, p.by = b, index, o
+	if len(data) > r.o.MaxText+maxEnvelope {
+		return sdk.Errorf(sdk.TooLarge, "send to "+r.o.JID, "the message has %d bytes", len(data))
+	}
+	return r.write(ctx, d, p, data, loss)
+}
+
+// maxEnvelope is the most that a message needs beside its body.
+const maxEnvelope = 16 << 10
+
+// write registers what is pending, since the reflection may come before the
+// write returns, and hands the message to the stream.
+func (r *Room) write(ctx context.Context, d *sdk.Delivery, p *pending, data []byte, loss []sdk.Loss) *sdk.Error {
+	id := convert.MessageID(d.ID)
+	op := "send to " + r.o.JID
+	r.mu.Lock()
+	if p.by.phase != in || !r.up {
+		r.mu.Unlock()
+		return &sdk.Error{Op: op, Kind: sdk.Transient, Public: "we are no longer in the room"}
+	}
+	rec := &p.b.receipts[p.index]
+	rec.Loss, rec.Unsent = loss, false
+	if p.by.key != "" && d.Event.Actor.Puppet != sdk.RemoteID(convert.Bare(p.by.key)) {
+		rec.Puppet = sdk.RemoteID(convert.Bare(p.by.key))
+	}
+	p.by.used = r.o.Now()
+	r.pending[id] = p
+	p.b.open++
+	r.mu.Unlock()
+	err := r.stream.SendRaw(ctx, p.by.from, data)
+	if err == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending[id] != p {
+		return rec.Err // settled meanwhile, by the loss of the stream
+	}
+	out := &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the XMPP server cannot be reached now", Err: err}
+	if errors.Is(err, stream.ErrRefused) {
+		out.Kind, out.Public = sdk.Invalid, "the message cannot be sent over XMPP"
+	}
+	r.finish(id, p, sdk.Receipt{Err: out, Unsent: errors.Is(err, stream.ErrNotWritten)})
+	return out
+}
+
+// finish settles a pending message. Delivery, loss and puppet of its receipt
+// stay. Called with mu held.
+func (r *Room) finish(id string, p *pending, got sdk.Receipt) {
+	delete(r.pending, id)
+	rec := &p.b.receipts[p.index]
+	rec.Err, rec.Unsent, rec.Copies = got.Err, got.Unsent, got.Copies
+	if got.Err != nil {
+		rec.Loss, rec.Puppet = nil, ""
+		p.b.failed = p.b.failed || got.Err.Kind.Temporary()
+	}
+	p.b.moved = r.o.Now()
+	p.b.open--
+	if p.b.open == 0 {
+		select {
+		case p.b.settled <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// await waits until nothing of the batch is pending. When nothing moves for
+// long it asks whether we are still in the room at all.
+func (r *Room) await(ctx context.Context, b *batch) {
+	t := time.NewTicker(max(r.o.Settle/4, time.Millisecond))
+	defer t.Stop()
+	asked := false
+	for {
+		r.mu.Lock()
+		open, quiet := b.open, r.o.Now().Sub(b.moved)
+		r.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		if quiet > r.o.Settle && !asked {
+			asked = true
+			r.askForPending(ctx, b)
+			continue
+		}
+		if quiet > 2*r.o.Settle {
+			r.giveUp(b, "the room does not reflect the message")
+			return
+		}
+		select {
+		case <-b.settled:
+		case <-ctx.Done():
+			r.giveUp(b, "the room did not reflect the message in time")
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// askForPending asks for each occupant that waits whether it is still in; if it
+// is not, its messages are settled as uncertain.
+func (r *Room) askForPending(ctx context.Context, b *batch) {
+	r.mu.Lock()
+	waiting := map[*occupant]bool{}
+	for _, p := range r.pending {
+		if p.b == b {
+			waiting[p.by] = true
+		}
+	}
+	r.mu.Unlock()
+	for o := range waiting {
+		r.selfPing(ctx, o)
+	}
+}
+
+// giveUp settles what is pending of a batch: nobody knows whether it is in the room.
+func (r *Room) giveUp(b *batch, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, p := range r.pending {
+		if p.b == b {
+			r.finish(id, p, sdk.Receipt{Err: &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: why}})
+		}
+	}
+}
+
+// reflected takes a message that the room sent to one of ours. It reports
+// whether it is our own. Called with mu held.
+func (r *Room) reflected(m *packet.Message, nick string) bool {
+	id := m.ID
+	p := r.pending[id]
+	if p == nil {
+		if id = m.OriginID(); id != "" {
+			p = r.pending[id]
+		}
+	}
+	if p == nil || p.by.nick != nick {
+		return r.nicks[nick] != nil
+	}
+	stanza := ""
+	if r.about().stanzaIDs {
+		stanza = m.StanzaID(r.o.JID)
+	}
+	remote := convert.ID{Room: r.o.JID, Stanza: stanza, Message: id, From: nick}.Remote()
+	got := sdk.Receipt{}
+	if p.item != "" {
+		got.Copies = []sdk.Copy{{Item: p.item, Remote: remote}}
+		r.seen.add(&sight{remote: remote, author: "\x00own", from: m.From}, id, stanza)
+	}
+	p.by.heard = r.o.Now()
+	r.finish(id, p, got)
+	return true
+}
+
+// refused takes an error that answers a message of ours.
+func (r *Room) refused(m *packet.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.pending[m.ID]
+	if p == nil || m.Error == nil {
+		return
+	}
+	if to := r.occupantTo(m.To); to != p.by {
+		return
+	}
+	err := refusedMessage("send to "+r.o.JID, m.Error)
+	r.finish(m.ID, p, sdk.Receipt{Err: err, Unsent: true})
+	if !outside(m.Error.Condition) {
+		if err.Kind.Temporary() {
+			r.setState(sdk.StateDegraded, err.Public)
+		}
+		return
+	}
+	if p.by.phase == in {
+		r.gone(p.by, nil)
+		p.by.err = err
+		r.info = nil
+		if p.by == r.bot && r.o.Source {
+			r.retry = time.Time{}
+		}
+		r.setState(sdk.StateDown, err.Public)
+	}
+}

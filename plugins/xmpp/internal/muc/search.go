@@ -1,0 +1,195 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/xmltok"
+	"bridgehost/sdk"
+)
+
+// hit is a message of ours that the room already has.
+type hit struct {
+	stanza string // stanza-id by the room, if known
+	nick   string
+}
+
+// replay collects what the room tells of the past: archive results by query id,
+// or the history that follows a join.
+type replay struct {
+	query string
+	want  map[string]bool // message ids
+	found map[string]hit
+	ended chan struct{} // closed when a history has ended; nil for a query
+}
+
+// Bounds of a search.
+const (
+	margin   = 2 * time.Minute // clocks of host and server may differ by so much
+	pageSize = 100             // messages asked for at a time; servers give fewer
+	maxPages = 2000
+)
+
+// search looks for the uncertain deliveries in the room: in its archive
+// (XEP-0313), or where it has none in the history that it tells to who joins
+// (XEP-0045 §7.2.13). It returns those found by message id.
+func (r *Room) search(ctx context.Context, deliveries []sdk.Delivery) (map[string]hit, *sdk.Error) {
+	want := map[string]bool{}
+	var since time.Time
+	var first *sdk.Delivery
+	for i := range deliveries {
+		d := &deliveries[i]
+		if !d.Uncertain {
+			continue
+		}
+		want[convert.MessageID(d.ID)] = true
+		if first == nil {
+			first = d
+		}
+		if since.IsZero() || d.Since.Before(since) {
+			since = d.Since
+		}
+	}
+	if first == nil {
+		return nil, nil
+	}
+	since = since.Add(-margin)
+	o, _, err := r.author(ctx, first.Event.Actor)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	archive := r.about().archive
+	r.mu.Unlock()
+	if archive {
+		return r.searchArchive(ctx, o, since, want)
+	}
+	return r.searchHistory(ctx, o, since, want)
+}
+
+// searchArchive pages through the archive from since on, until all are found or
+// the archive ends. What the archive has grown by meanwhile is of other people.
+func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, want map[string]bool) (map[string]hit, *sdk.Error) {
+	op := "search the archive of " + r.o.JID
+	found := map[string]hit{}
+	after := ""
+	for page := range maxPages {
+		q := &replay{query: "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(page), want: want, found: found}
+		last, done, err := r.page(ctx, o, q, since, after)
+		if err != nil {
+			return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive does not answer", Err: err}
+		}
+		if done || last == "" || last == after || len(found) == len(want) {
+			return found, nil
+		}
+		after = last
+	}
+	return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive is too long to look through"}
+}
+
+// page asks for one page of the archive (XEP-0313 §4, XEP-0059). Results come
+// before the answer, on the same stream, so they are all there when it comes.
+func (r *Room) page(ctx context.Context, o *occupant, q *replay, since time.Time, after string) (last string, done bool, err error) {
+	r.mu.Lock()
+	o.replay = q
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		o.replay = nil
+		r.mu.Unlock()
+	}()
+	payload, err := archiveQuery(q.query, since, after)
+	if err != nil {
+		return "", false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.o.Settle)
+	defer cancel()
+	answer, err := r.stream.IQ(ctx, &packet.IQ{Attrs: packet.Attrs{From: o.from, To: r.o.JID, Type: "set"}, Payload: payload})
+	if err != nil {
+		var refusal *packet.Error
+		if after != "" && errors.As(err, &refusal) && refusal.Condition == "item-not-found" {
+			return "", true, nil // the message that we stood at has expired: XEP-0059 §2.2
+		}
+		return "", false, err
+	}
+	fin := answer.Payload
+	set, _ := fin.Child(convert.NSRSM, "set")
+	return set.ChildText(convert.NSRSM, "last"), fin.Get("complete") == "true", nil
+}
+
+func archiveQuery(id string, since time.Time, after string) (xmltok.Element, error) {
+	var w xmltok.Writer
+	w.Start(convert.NSMAM, "query", xmltok.A("queryid", id))
+	w.Start(convert.NSData, "x", xmltok.A("type", "submit"))
+	w.Start(convert.NSData, "field", xmltok.A("var", "FORM_TYPE"), xmltok.A("type", "hidden"))
+	w.Start(convert.NSData, "value").Text(convert.NSMAM).End().End()
+	w.Start(convert.NSData, "field", xmltok.A("var", "start"))
+	w.Start(convert.NSData, "value").Text(since.UTC().Format("2006-01-02T15:04:05Z")).End().End()
+	w.End()
+	w.Start(convert.NSRSM, "set")
+	w.Start(convert.NSRSM, "max").Text(strconv.Itoa(pageSize)).End()
+	if after != "" {
+		w.Start(convert.NSRSM, "after").Text(after).End()
+	}
+	return w.Element()
+}
+
+// archived takes one archive result. Only what comes from the room itself and
+// names the query under way counts (XEP-0313 §4.2). Called with mu held.
+func (r *Room) archived(o *occupant, result xmltok.Element) {
+	q := o.replay
+	if q == nil || q.query == "" || result.Get("queryid") != q.query {
+		return
+	}
+	forwarded, ok := result.Child(convert.NSForward, "forwarded")
+	if !ok {
+		return
+	}
+	for e := range forwarded.Children() {
+		if e.Name.Local != "message" {
+			continue
+		}
+		origin, _ := e.Child(packet.NSStanzaID, "origin-id")
+		q.take(convert.Resource(e.Get("from")), e.Get("id"), origin.Get("id"), result.Get("id"))
+	}
+}
+
+// take notes a message if it is one of those looked for.
+func (q *replay) take(nick, id, origin, stanza string) {
+	for _, key := range []string{id, origin} {
+		if q.want[key] {
+			q.found[key] = hit{stanza: stanza, nick: nick}
+		}
+	}
+}
+
+// searchHistory joins anew and reads the history. Rooms keep only so much of it;
+// what is older than that is taken as not sent.
+func (r *Room) searchHistory(ctx context.Context, o *occupant, since time.Time, want map[string]bool) (map[string]hit, *sdk.Error) {
+	q := &replay{want: want, found: map[string]hit{}, ended: make(chan struct{})}
+	r.leave(ctx, o)
+	r.mu.Lock()
+	o.replay = q
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		o.replay = nil
+		r.mu.Unlock()
+	}()
+	if err := r.enter(ctx, o, since); err != nil {
+		return nil, err
+	}
+	t := time.NewTimer(r.o.Settle)
+	defer t.Stop()
+	select {
+	case <-q.ended:
+		return q.found, nil
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return nil, &sdk.Error{Op: "read the history of " + r.o.JID, Kind: sdk.Transient, Public: "the room does not tell its history"}
+}

@@ -1,0 +1,51 @@
+// Package xmpp is the plugin that links XMPP: as a component (XEP-0114) of a
+// server, or as the client of an account. Places are rooms (XEP-0045); authors
+// from elsewhere appear in them as occupants of their own where the link is a
+// component, else by name in the text.
+package xmpp
+
+import (
+	_ "embed"
+
+	"bridgehost/sdk"
+)
+
+//go:embed sample.toml
+var sample string
+
+// Version is the version of the plugin.
+const Version = "0.1.0"
+
+type plugin struct{}
+
+// New gives the plugin.
+func New() sdk.Plugin { return plugin{} }
+
+// Describe implements sdk.Plugin.
+func (plugin) Describe() sdk.Manifest {
+	rooms := []sdk.ChangeKind{sdk.KindItemCreated, sdk.KindItemUpdated, sdk.KindItemRetracted, sdk.KindReactionsSet}
+	return sdk.Manifest{
+		ID: "xmpp", Version: Version,
+		Description: "XMPP rooms, by a component or by an account",
+		ContractMin: sdk.ContractVersionMin, ContractMax: sdk.ContractVersion,
+		Takes:  rooms,
+		Gives:  append(rooms[:len(rooms):len(rooms)], sdk.KindConversationUpdated),
+		Facets: []string{"deliverer", "placer"},
+		Schema: schema, Sample: sample,
+		BatchMax: 256,
+	}
+}
+
+// Open implements sdk.Plugin.
+func (plugin) Open(cfg sdk.Config, h sdk.Host) (sdk.Link, error) {
+	s, err := parse(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return newLink(cfg, s, h)
+}
+
+// schema is the JSON Schema of a link's config table.
+//
+//go:embed schema.json
+var schema []byte
