@@ -77,8 +77,11 @@ type (
 	Describe struct{ ContractMin, ContractMax int }
 	// DescribeReply answers Describe.
 	DescribeReply struct{ Manifest sdk.Manifest }
-	// Open makes the session's link.
-	Open struct{ Config sdk.Config }
+	// Open makes the session's link; LogLevel is the lowest that the host wants.
+	Open struct {
+		Config   sdk.Config
+		LogLevel int
+	}
 	// OpenReply declares the link's abilities.
 	OpenReply struct {
 		Facets []string
@@ -209,6 +212,7 @@ func (b *Open) visit(c *coder) {
 	for f := c.enter(1, true); c.step(&f); {
 		c.config(&b.Config)
 	}
+	c.int(2, &b.LogLevel)
 }
 func (b *OpenReply) visit(c *coder) {
 	stringList(c, 1, &b.Facets)

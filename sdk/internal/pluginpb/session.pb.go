@@ -866,6 +866,7 @@ func (x *DescribeReply) GetManifest() *Manifest {
 type Open struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Config        *Config                `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	LogLevel      int64                  `protobuf:"varint,2,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"` // lowest level of log records that the host wants
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -905,6 +906,13 @@ func (x *Open) GetConfig() *Config {
 		return x.Config
 	}
 	return nil
+}
+
+func (x *Open) GetLogLevel() int64 {
+	if x != nil {
+		return x.LogLevel
+	}
+	return 0
 }
 
 type OpenReply struct {
@@ -2092,9 +2100,10 @@ const file_bridgehost_plugin_v1_session_proto_rawDesc = "" +
 	"\fcontract_min\x18\x01 \x01(\x03R\vcontractMin\x12!\n" +
 	"\fcontract_max\x18\x02 \x01(\x03R\vcontractMax\"K\n" +
 	"\rDescribeReply\x12:\n" +
-	"\bmanifest\x18\x01 \x01(\v2\x1e.bridgehost.plugin.v1.ManifestR\bmanifest\"<\n" +
+	"\bmanifest\x18\x01 \x01(\v2\x1e.bridgehost.plugin.v1.ManifestR\bmanifest\"Y\n" +
 	"\x04Open\x124\n" +
-	"\x06config\x18\x01 \x01(\v2\x1c.bridgehost.plugin.v1.ConfigR\x06config\"[\n" +
+	"\x06config\x18\x01 \x01(\v2\x1c.bridgehost.plugin.v1.ConfigR\x06config\x12\x1b\n" +
+	"\tlog_level\x18\x02 \x01(\x03R\blogLevel\"[\n" +
 	"\tOpenReply\x12\x16\n" +
 	"\x06facets\x18\x01 \x03(\tR\x06facets\x126\n" +
 	"\x06routes\x18\x02 \x03(\v2\x1e.bridgehost.plugin.v1.WebRouteR\x06routes\"\x05\n" +
