@@ -283,6 +283,31 @@ func (c *Client) Messages(room string) []Event {
 	return list
 }
 
+// WaitMessages returns the live messages with a body that the room has sent, once there are at least n. It ends the test when
+// none has come for WaitTimeout. It looks at all events, whatever other waits have passed.
+func (c *Client) WaitMessages(room string, n int) []Event {
+	c.t.Helper()
+	for {
+		c.mu.Lock()
+		more, ended := c.more, c.ended
+		c.mu.Unlock()
+		list := c.Messages(room)
+		if len(list) >= n {
+			return list
+		}
+		timer := time.NewTimer(WaitTimeout)
+		select {
+		case <-more:
+		case <-timer.C:
+			ended = true
+		}
+		timer.Stop()
+		if ended {
+			c.t.Fatalf("%s saw %d messages in %s, want %d", c.JID, len(list), room, n)
+		}
+	}
+}
+
 func describe(events []Event) string {
 	var b strings.Builder
 	for _, e := range events {

@@ -1,8 +1,15 @@
 package itest_test
 
 import (
+	"crypto/sha1"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"bridgehost/internal/itest"
 )
@@ -139,6 +146,138 @@ func TestSendXMPPReachesARoom(t *testing.T) {
 		itest.SendXMPP(t, srv.Account("romeo"), room, "Robot", "sent by a program")
 		if got := juliet.WaitBody(room, "sent by a program"); got.Nick != "Robot" {
 			t.Errorf("nick = %q, want Robot", got.Nick)
+		}
+	})
+}
+
+func TestOptions(t *testing.T) {
+	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+		srv := start(t, itest.Options{
+			Address: "127.0.0.4", Domain: "other.test", Users: map[string]string{"boss": "pw", "juliet": "pw"},
+			Admins: []string{"boss"}, NoTLS: true, RestrictRooms: true, VolatileRooms: true, MaxStanza: 20_000, Debug: true,
+		})
+		boss, juliet := itest.Slix(t, srv.Account("boss")), itest.Slix(t, srv.Account("juliet"))
+		room := srv.Room("ops")
+		if e := juliet.TryJoin(room, "Juliet", ""); e.Type != "error" {
+			t.Errorf("a user made a room: %s, want an error", e.XML)
+		}
+		boss.Join(room, "Boss")
+		juliet.Join(room, "Juliet")
+		const disco = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+		info := juliet.IQ("get", room, disco)
+		if !strings.Contains(info.XML, "muc_temporary") || !strings.Contains(info.XML, "urn:xmpp:mam:2") {
+			t.Errorf("room says %s, want muc_temporary and urn:xmpp:mam:2", info.XML)
+		}
+		juliet.SendGroupchat(room, strings.Repeat("x", 30_000))
+		juliet.Wait("end of stream", func(e itest.Event) bool { return e.Kind == "disconnected" || e.Kind == "failed" })
+		boss.None("an oversize message", func(e itest.Event) bool { return e.HasBody })
+	})
+}
+
+// streamID finds the id in the header of a stream.
+var streamID = regexp.MustCompile(`<stream:stream[^>]* id=['"]([^'"]+)['"][^>]*>`)
+
+// handshake connects a component (XEP-0114 §3) and returns its stream and whether the server has accepted it.
+func handshake(t *testing.T, srv *itest.Server, domain, secret string) (conn net.Conn, accepted bool) {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", srv.Component, itest.WaitTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(itest.WaitTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conn, "<stream:stream xmlns='jabber:component:accept' "+
+		"xmlns:stream='http://etherx.jabber.org/streams' to='%s'>", domain); err != nil {
+		t.Fatal(err)
+	}
+	header := streamID.FindStringSubmatch(readUntil(t, conn, streamID.String()))
+	if header == nil {
+		t.Fatal("the server sent no stream id")
+	}
+	id := header[1]
+	if _, err := fmt.Fprintf(conn, "<handshake>%x</handshake>", sha1.Sum([]byte(id+secret))); err != nil {
+		t.Fatal(err)
+	}
+	return conn, strings.Contains(readUntil(t, conn, "<handshake|</stream:stream>"), "<handshake")
+}
+
+// readUntil reads until the text matches the expression or the stream ends.
+func readUntil(t *testing.T, conn net.Conn, expr string) string {
+	t.Helper()
+	re := regexp.MustCompile(expr)
+	var text string
+	buf := make([]byte, 4096)
+	for !re.MatchString(text) {
+		n, err := conn.Read(buf)
+		text += string(buf[:n])
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("read %q: %v", text, err)
+		}
+	}
+	return text
+}
+
+func TestComponentHandshake(t *testing.T) {
+	const domain = "bridge.xmpp.test"
+	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+		srv := start(t, itest.Options{Components: map[string]string{domain: "secret"}})
+		if _, ok := handshake(t, srv, domain, "wrong"); ok {
+			t.Error("connected with a wrong secret")
+		}
+		if _, ok := handshake(t, srv, domain, "secret"); !ok {
+			t.Error("refused with the right secret")
+		}
+	})
+}
+
+func TestKickOldComponent(t *testing.T) {
+	const domain = "bridge.xmpp.test"
+	for _, kickOld := range []bool{false, true} {
+		t.Run(fmt.Sprint(kickOld), func(t *testing.T) {
+			srv := itest.Prosody(t, itest.Options{Components: map[string]string{domain: "secret"}, KickOldComponent: kickOld})
+			first, ok := handshake(t, srv, domain, "secret")
+			if !ok {
+				t.Fatal("the first connection was refused")
+			}
+			if _, ok := handshake(t, srv, domain, "secret"); ok != kickOld {
+				t.Errorf("second connection accepted: %v, want %v", ok, kickOld)
+			}
+			if !kickOld {
+				return
+			}
+			if text := readUntil(t, first, "</stream:stream>"); !strings.Contains(text, "conflict") {
+				t.Errorf("the first connection ended with %q, want a conflict", text)
+			}
+		})
+	}
+}
+
+func TestBurstArrivesCompleteAndInOrder(t *testing.T) {
+	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+		const n = 500
+		srv := start(t, twoUsers())
+		room := srv.Room("ops")
+		juliet, romeo := itest.Slix(t, srv.Account("juliet")), itest.Slix(t, srv.Account("romeo"))
+		juliet.Join(room, "Juliet")
+		romeo.Join(room, "Romeo")
+		begin := time.Now()
+		for i := range n {
+			romeo.SendGroupchat(room, fmt.Sprint(i))
+		}
+		got := juliet.WaitMessages(room, n)
+		t.Logf("%s: %d messages from client to client in %v", srv.Kind, n, time.Since(begin))
+		for i, e := range got {
+			if e.Body != fmt.Sprint(i) {
+				t.Fatalf("message %d is %q", i, e.Body)
+			}
+		}
+		if archive := juliet.Archive(room); len(archive) != n || archive[n-1].Body != fmt.Sprint(n-1) {
+			t.Errorf("archive has %d messages, want %d", len(archive), n)
 		}
 	})
 }

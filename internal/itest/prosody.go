@@ -87,7 +87,9 @@ Component "{{.RoomDomain}}" "muc"
 Component "{{.Domain}}"
 	component_secret = "{{.Secret}}"
 	component_conflict_resolve = "{{$.Conflict}}"
-{{end}}`))
+{{end}}
+{{.ExtraHosts}}
+`))
 
 // configure implements flavour.
 func (prosody) configure(s *Server) error {

@@ -63,8 +63,11 @@ type Options struct {
 	S2S bool
 	// Debug makes the log complete.
 	Debug bool
-	// Extra is appended to the global part of the configuration, in the server's own language.
+	// Extra is more configuration in the server's own language. Prosody has it at the end of the global part, where an
+	// assignment replaces what stands before it. Ejabberd has it at the end of the file, where indented lines are modules.
 	Extra string
+	// ExtraHosts is appended to the configuration of Prosody: more hosts and components.
+	ExtraHosts string
 }
 
 // withDefaults fills in what is not set.
