@@ -18,7 +18,9 @@ func expressible(d *sdk.Delivery) bool {
 // encode makes the message of a delivery. No bytes mean that there is nothing to
 // send; the loss then says why.
 func (r *Room) encode(d *sdk.Delivery, o *occupant, direct bool) ([]byte, *pending, []sdk.Loss) {
-	env := convert.Envelope{Prefix: o.prefix, ID: convert.MessageID(d.ID)}
+	r.mu.Lock()
+	env := convert.Envelope{Prefix: o.prefix, ID: convert.MessageID(d.ID), Origin: !r.about().stable}
+	r.mu.Unlock()
 	target, known := convert.ParseRemote(d.Event.Target().Remote)
 	switch c := d.Event.Change.(type) {
 	case sdk.ItemCreated:

@@ -19,6 +19,7 @@ type info struct {
 	stanzaIDs bool // XEP-0359: the room assigns ids and removes forged ones
 	occupants bool // XEP-0421
 	archive   bool // XEP-0313
+	stable    bool // XEP-0045 §7.4: the room keeps the id attribute
 }
 
 // probe asks the room what it is, once for each stream. It fails where the room
@@ -76,6 +77,7 @@ func (i *info) read(query xmltok.Element) {
 	}
 	i.stanzaIDs = slices.Contains(i.features, packet.NSStanzaID)
 	i.occupants = slices.Contains(i.features, convert.NSOccupantID)
+	i.stable = slices.Contains(i.features, "http://jabber.org/protocol/muc#stable_id")
 	i.archive = slices.Contains(i.features, convert.NSMAM)
 }
 
