@@ -1,0 +1,277 @@
+package wasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"bridgehost/host/internal/launch/wasm/meter"
+	"bridgehost/sdk"
+)
+
+// LoadOptions are what the operator decided about one module.
+type LoadOptions struct {
+	// Name is the file's name, for messages.
+	Name string
+	// Manifest is that of the module (see ManifestText).
+	Manifest sdk.Manifest
+	// Grant lists the abilities that the operator grants; nothing by default.
+	// Every ability that the manifest asks for must be among them.
+	Grant []string
+	// Memory in bytes and Time of one call; 0 = what the manifest asks for, at
+	// most DefaultMemory and DefaultTime.
+	Memory int64
+	Time   time.Duration
+	// Trusted runs the module without metering. A loop in it stops the host.
+	Trusted bool
+	// Hosts narrows the hosts of the manifest that http may reach; empty = those of the manifest.
+	Hosts []string
+	// Secrets are those that the module may ask for by name.
+	Secrets map[string]string
+	// Metric counts on behalf of a link; nil = not counted.
+	Metric func(link sdk.LinkID, name string, add float64)
+	// Shards is the count of instances of a link that is only a filter; 0 = by
+	// the count of processors.
+	Shards int
+}
+
+// ManifestText returns the text of plugin.toml that a module carries, and
+// whether it carries one.
+func ManifestText(binary []byte) (string, bool, error) {
+	m, err := meter.Inspect(binary, meter.Limits{})
+	if err != nil {
+		return "", false, explain(err)
+	}
+	for _, c := range m.Custom {
+		if c.Name == ManifestSection {
+			return string(c.Data), true, nil
+		}
+	}
+	return "", false, nil
+}
+
+// explain adds what to do to errors of inspection.
+func explain(err error) error {
+	if errors.Is(err, meter.ErrComponent) {
+		return fmt.Errorf("%w: %s", err, componentHelp)
+	}
+	return err
+}
+
+// compiled is the code of a module in a runtime of its own. It is closed, with
+// its machine code, when the last user has released it.
+type compiled struct {
+	runtime wazero.Runtime
+	module  wazero.CompiledModule
+	limits  instanceOptions
+	refs    atomic.Int64
+}
+
+func (c *compiled) retain() { c.refs.Add(1) }
+
+// release closes the code when nobody uses it any more.
+func (c *compiled) release() {
+	if c.refs.Add(-1) == 0 {
+		ctx := context.Background()
+		_ = c.module.Close(ctx)
+		_ = c.runtime.Close(ctx)
+	}
+}
+
+// Plugin is a loaded module.
+type Plugin struct {
+	host   *Host
+	opts   LoadOptions
+	code   *compiled
+	digest [32]byte
+	// Metered says that the module pays fuel; false for trusted modules and for
+	// those that use instructions unknown to the meter, which the runtime
+	// interrupts instead (4 to 30 times slower).
+	Metered bool
+}
+
+var _ sdk.Plugin = (*Plugin)(nil)
+
+// Load checks, meters and compiles a module. The binary is not kept. Errors
+// name the module and what is wrong with it.
+func (h *Host) Load(ctx context.Context, binary []byte, opts LoadOptions) (*Plugin, error) {
+	p := &Plugin{host: h, opts: opts, digest: sha256.Sum256(binary)}
+	if err := checkGrants(opts); err != nil {
+		return nil, fmt.Errorf("load module %s: %w", opts.Name, err)
+	}
+	limits := instanceOptions{memory: p.memory(), initTime: DefaultInitTime, trusted: opts.Trusted}
+	m, err := meter.Inspect(binary, meter.Limits{MemoryPages: pages(limits.memory)})
+	if err == nil {
+		err = checkImports(m)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load module %s: %w", opts.Name, explain(err))
+	}
+	p.code, err = guarded(ctx, h, func() (*compiled, error) { return h.compile(m, binary, limits, p.digest) }, (*compiled).release)
+	if err != nil {
+		return nil, fmt.Errorf("load module %s: %w", opts.Name, err)
+	}
+	p.Metered = p.code.limits.metered
+	return p, nil
+}
+
+// checkGrants names the abilities that the manifest asks for and the operator
+// did not grant (PL-07).
+func checkGrants(opts LoadOptions) error {
+	var missing []string
+	for _, a := range opts.Manifest.Abilities {
+		if !slices.Contains(opts.Grant, a) {
+			missing = append(missing, fmt.Sprintf("%q", a))
+		}
+	}
+	if len(missing) > 0 {
+		return sdk.Errorf(sdk.Forbidden, "", "the manifest asks for %s, which grant does not list", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// memory returns the limit in bytes.
+func (p *Plugin) memory() int64 {
+	if p.opts.Memory > 0 {
+		return p.opts.Memory
+	}
+	if asked := p.opts.Manifest.Limits.Memory; asked > 0 {
+		return min(asked, DefaultMemory)
+	}
+	return DefaultMemory
+}
+
+// time returns the limit of one call.
+func (p *Plugin) time() time.Duration {
+	if p.opts.Time > 0 {
+		return p.opts.Time
+	}
+	if asked := p.opts.Manifest.Limits.Time; asked > 0 {
+		return min(asked, DefaultTime)
+	}
+	return DefaultTime
+}
+
+// compile validates the original, rewrites it and compiles the result.
+func (h *Host) compile(m *meter.Module, binary []byte, limits instanceOptions, digest [32]byte) (*compiled, error) {
+	ctx := context.Background() // the runtime does not look at it while it compiles
+	code := binary
+	if !limits.trusted {
+		if err := h.validate(ctx, binary, digest); err != nil {
+			return nil, err
+		}
+		out, err := m.Rewrite()
+		switch {
+		case err == nil:
+			code, limits.metered = out, true
+		case !errors.Is(err, meter.ErrUnsupported):
+			return nil, err
+		}
+	}
+	r := wazero.NewRuntimeWithConfig(ctx, h.runtimeConfig(limits.memory, !limits.metered && !limits.trusted))
+	c := &compiled{runtime: r, limits: limits}
+	c.retain()
+	cm, err := r.CompileModule(ctx, code)
+	if err != nil {
+		_ = r.Close(ctx)
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	c.module = cm
+	if err := checkExports(m, cm); err != nil {
+		c.release()
+		return nil, err
+	}
+	if err := bindHost(ctx, r); err != nil {
+		c.release()
+		return nil, err
+	}
+	h.remember(digest)
+	return c, nil
+}
+
+// validate has the runtime check the original module, without making code of
+// it. A module that was found valid before, by digest, is not checked again.
+func (h *Host) validate(ctx context.Context, binary []byte, digest [32]byte) error {
+	if h.opts.Dir != "" {
+		if _, err := os.Stat(h.checkedFile(digest)); err == nil {
+			return nil
+		}
+	}
+	cfg := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	r := wazero.NewRuntimeWithConfig(ctx, cfg)
+	defer func() { _ = r.Close(ctx) }()
+	cm, err := r.CompileModule(ctx, binary)
+	if err != nil {
+		return fmt.Errorf("validate: %w", err)
+	}
+	_ = cm.Close(ctx)
+	return nil
+}
+
+// checkedFile is the mark of a valid module.
+func (h *Host) checkedFile(digest [32]byte) string {
+	return filepath.Join(h.opts.Dir, "checked", hex.EncodeToString(digest[:]))
+}
+
+// remember leaves the mark; without it the next start only takes longer.
+func (h *Host) remember(digest [32]byte) {
+	if h.opts.Dir != "" {
+		if err := os.WriteFile(h.checkedFile(digest), nil, 0o600); err != nil {
+			slog.Debug("mark of a checked module was not written", "error", err)
+		}
+	}
+}
+
+// Close releases the module's code; links that are open keep it until they end.
+func (p *Plugin) Close() { p.code.release() }
+
+// Digest returns the SHA-256 of the module's file in hex.
+func (p *Plugin) Digest() string { return hex.EncodeToString(p.digest[:]) }
+
+// Describe implements sdk.Plugin.
+func (p *Plugin) Describe() sdk.Manifest { return p.opts.Manifest }
+
+// Open implements sdk.Plugin. It starts an instance for the time of the call
+// only, so that a link that is dropped leaves nothing behind; instances that
+// work are started by the first call of a facet or of Run.
+func (p *Plugin) Open(cfg sdk.Config, host sdk.Host) (sdk.Link, error) {
+	return p.OpenLink(cfg, host)
+}
+
+// OpenLink is Open with the concrete type, which the host needs for Reload and Close.
+func (p *Plugin) OpenLink(cfg sdk.Config, host sdk.Host) (*Link, error) {
+	l := newLink(p, cfg, host)
+	if err := l.probe(p.code); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("open link %s of module %s: %w", cfg.Link, p.opts.Name, err)
+	}
+	return l, nil
+}
+
+// hosts returns the patterns that http may reach.
+func (p *Plugin) hosts() []string {
+	if len(p.opts.Hosts) == 0 {
+		return p.opts.Manifest.Hosts
+	}
+	if slices.Contains(p.opts.Manifest.Hosts, "*") {
+		return p.opts.Hosts
+	}
+	var both []string
+	for _, h := range p.opts.Hosts {
+		if slices.Contains(p.opts.Manifest.Hosts, h) {
+			both = append(both, h)
+		}
+	}
+	return both
+}
