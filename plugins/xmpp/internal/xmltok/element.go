@@ -86,14 +86,16 @@ func (e Element) Text() string {
 	var b strings.Builder
 	c := cursor{b: e.inner}
 	for c.i < len(c.b) {
-		text, cdata := c.text()
-		if cdata {
+		if c.atTag() {
+			if !c.skip() {
+				break
+			}
+			continue
+		}
+		if text, cdata := c.text(); cdata {
 			b.WriteString(normalizeLines(text))
 		} else {
 			b.WriteString(unescape(text, false))
-		}
-		if c.i < len(c.b) && !c.skip() {
-			break
 		}
 	}
 	return b.String()
