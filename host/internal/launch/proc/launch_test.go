@@ -21,11 +21,17 @@ const (
 	asHost  = "as-host"
 	asNoise = "as-noise"
 	asMute  = "as-mute"
+
+	envRole = "BRIDGEHOST_TEST_ROLE" // the same for a process without arguments
 )
 
 func TestMain(m *testing.M) {
+	role := os.Getenv(envRole)
 	if len(os.Args) > 1 {
-		switch os.Args[1] {
+		role = os.Args[1]
+	}
+	if role != "" {
+		switch role {
 		case asEcho:
 			wire.Serve(sdktest.Echo{})
 			return
@@ -105,6 +111,8 @@ func open(t *testing.T, p *Process) (sdk.Facets, *sdktest.Host) {
 	}
 	return sdk.FacetsOf(l), h
 }
+
+func newFakeHost() sdk.Host { return sdktest.NewHost(nil) }
 
 func command(t *testing.T, f sdk.Facets, words ...string) string {
 	t.Helper()
