@@ -87,7 +87,7 @@ func TestPL12ForeignExecutableRefused(t *testing.T) {
 					}
 				}()
 			}
-			_, err := Launch(t.Context(), Spec{Path: c.path, SHA256: c.pin, Runtime: newRuntime(t), Log: quiet()})
+			_, err := Launch(t.Context(), Spec{Path: c.path, SHA256: c.pin, RuntimeDir: newRuntime(t).Dir(), Log: quiet()})
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.path) {
 				t.Errorf("error = %v, want one with %q and the path", err, c.want)
 			}
@@ -124,7 +124,7 @@ func TestPL12ForeignExecutableRuns(t *testing.T) {
 	path, digest := foreign(t)
 	// A foreign plugin gets no arguments, so the environment tells the test
 	// binary what to be.
-	p, err := Launch(t.Context(), Spec{Path: path, SHA256: digest, Runtime: newRuntime(t), Log: quiet(),
+	p, err := Launch(t.Context(), Spec{Path: path, SHA256: digest, RuntimeDir: newRuntime(t).Dir(), Log: quiet(),
 		Env: []string{envRole + "=" + asEcho}})
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestPL14Handshake(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			_, err := Launch(t.Context(), Spec{Name: "odd", SelfArgs: c.args, Runtime: newRuntime(t), Log: quiet(), StartTimeout: time.Second})
+			_, err := Launch(t.Context(), Spec{Name: "odd", Self: c.args, RuntimeDir: newRuntime(t).Dir(), Log: quiet(), StartTimeout: time.Second})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v, want one with %q", err, c.want)
 			}
@@ -192,7 +192,7 @@ func TestPL14StartIsCancelled(t *testing.T) {
 	stop := time.AfterFunc(50*time.Millisecond, cancel)
 	defer stop.Stop()
 	start := time.Now()
-	_, err := Launch(ctx, Spec{Name: "mute", SelfArgs: []string{asMute}, Runtime: newRuntime(t), Log: quiet()})
+	_, err := Launch(ctx, Spec{Name: "mute", Self: []string{asMute}, RuntimeDir: newRuntime(t).Dir(), Log: quiet()})
 	if err == nil || time.Since(start) > 3*time.Second {
 		t.Errorf("error = %v after %v, want one soon", err, time.Since(start))
 	}
@@ -383,7 +383,7 @@ func TestPL17WatchedPipe(t *testing.T) {
 
 func TestPL18SocketIsPrivate(t *testing.T) {
 	r := newRuntime(t)
-	p := launch(t, func(s *Spec) { s.Runtime = r })
+	p := launch(t, func(s *Spec) { s.RuntimeDir = r.Dir() })
 	info, err := os.Stat(r.Dir())
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("runtime folder: %v, %v; want mode 0700", info.Mode(), err)

@@ -22,6 +22,9 @@ import (
 // DefaultStartTimeout is how long a process may take to become a plugin.
 const DefaultStartTimeout = 5 * time.Second
 
+// closeGrace is how long Close lets a process end by itself.
+const closeGrace = 3 * time.Second
+
 // Numbers of the descriptors that a plugin process gets beside 0, 1 and 2.
 const (
 	watchFD      = 3
@@ -34,12 +37,14 @@ type Spec struct {
 	Path   string // of a foreign executable, absolute
 	SHA256 string // of the file at Path, in hex
 
-	Runtime *Runtime
-	Log     *slog.Logger
+	// RuntimeDir is the private folder for the socket: Dir of the Runtime
+	// that the host opened once.
+	RuntimeDir string
+	Log        *slog.Logger
 
-	// SelfArgs are the arguments with which this executable becomes the
-	// built-in plugin; nil = "plugin", Name.
-	SelfArgs []string
+	// Self are the arguments with which this executable becomes the built-in
+	// plugin; nil = "plugin", Name.
+	Self []string
 	// Env is added to the plugin's environment, as KEY=value.
 	Env []string
 	// StartTimeout bounds the start as a whole; 0 = 5 s.
@@ -73,6 +78,9 @@ func Launch(ctx context.Context, spec Spec) (*Process, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if err := ours(spec.RuntimeDir); err != nil {
+		return nil, &sdk.Error{Op: "start plugin " + spec.name(), Kind: sdk.Invalid, Err: fmt.Errorf("runtime folder %q: %w", spec.RuntimeDir, err)}
+	}
 	cmd, keep, err := prepare(spec)
 	if err != nil {
 		return nil, &sdk.Error{Op: "start plugin " + spec.name(), Kind: sdk.Invalid, Err: err}
@@ -115,7 +123,7 @@ func (p *Process) goplugin(spec Spec, cmd *exec.Cmd, timeout time.Duration) *gop
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		StartTimeout:     timeout,
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: spec.Runtime.Dir()},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: spec.RuntimeDir},
 		Logger:           hclog.NewNullLogger(),
 		Stderr:           p.stderr,
 		SyncStdout:       newLineLogger(spec.Log, slog.LevelInfo, "stdout"),
@@ -226,8 +234,8 @@ func prepare(spec Spec) (*exec.Cmd, *ends, error) {
 			return nil, nil, err
 		}
 		args = append(args, "plugin", spec.Name)
-		if spec.SelfArgs != nil {
-			args = append(args[:1], spec.SelfArgs...)
+		if spec.Self != nil {
+			args = append(args[:1], spec.Self...)
 		}
 	}
 	if keep.watchRead, keep.watchWrite, err = os.Pipe(); err != nil {
@@ -290,6 +298,14 @@ func (p *Process) Stop(ctx context.Context) {
 	_ = p.wire.Close()
 	p.client.Kill()
 	<-p.child.exited
+}
+
+// Close is Stop with a grace of closeGrace; it never fails.
+func (p *Process) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	p.Stop(ctx)
+	return nil
 }
 
 // Kill ends the process at once, and returns when it is gone and its socket

@@ -55,7 +55,7 @@ func beHost(dir string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	p, err := Launch(context.Background(), Spec{Name: "echo", SelfArgs: []string{asEcho}, Runtime: r, Log: quiet()})
+	p, err := Launch(context.Background(), Spec{Name: "echo", Self: []string{asEcho}, RuntimeDir: r.Dir(), Log: quiet()})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -89,7 +89,7 @@ func newRuntime(t *testing.T) *Runtime {
 // launch starts the echo plugin, and kills it at the end of the test.
 func launch(t *testing.T, change func(*Spec)) *Process {
 	t.Helper()
-	spec := Spec{Name: "echo", SelfArgs: []string{asEcho}, Runtime: newRuntime(t), Log: quiet()}
+	spec := Spec{Name: "echo", Self: []string{asEcho}, RuntimeDir: newRuntime(t).Dir(), Log: quiet()}
 	if change != nil {
 		change(&spec)
 	}
