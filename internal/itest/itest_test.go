@@ -82,7 +82,8 @@ func TestKilledServerComesBackWithItsRooms(t *testing.T) {
 
 		srv.Restart()
 		srv.AddUser("nurse", "late")
-		nurse := itest.Slix(t, srv.AccountFor("nurse", "late"))
+		srv.AddUser("nurse", "later")
+		nurse := itest.Slix(t, srv.Account("nurse"))
 		nurse.Join(room, "Nurse")
 		nurse.SendGroupchat(room, "after")
 		nurse.WaitBody(room, "after")

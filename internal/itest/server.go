@@ -102,7 +102,8 @@ type Server struct {
 
 	t       testing.TB
 	opts    Options
-	api     string // HTTP API of ejabberd
+	users   map[string]string // all accounts and their passwords
+	api     string            // HTTP API of ejabberd
 	cert    certificate
 	flavour flavour
 	proc    *process
@@ -129,8 +130,9 @@ func launch(t testing.TB, kind string, f flavour, opts Options) *Server {
 	dir := t.TempDir()
 	s := &Server{
 		Kind: kind, Domain: opts.Domain, RoomDomain: "muc." + opts.Domain, Dir: dir,
-		t: t, opts: opts, flavour: f,
+		t: t, opts: opts, flavour: f, users: map[string]string{},
 	}
+	maps.Copy(s.users, opts.Users)
 	log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatalf("%s: open log: %v", kind, err)
@@ -167,7 +169,7 @@ func (s *Server) certify() error {
 	return err
 }
 
-// firstStart chooses ports, starts the server and makes the users.
+// firstStart chooses ports and starts the server.
 func (s *Server) firstStart() error {
 	for _, p := range []struct {
 		addr   *string
@@ -188,18 +190,10 @@ func (s *Server) firstStart() error {
 		}
 		*p.addr = addr
 	}
-	if err := s.start(); err != nil {
-		return err
-	}
-	for user, password := range s.opts.Users {
-		if err := s.flavour.addUser(s, user, password); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.start()
 }
 
-// start runs the server and returns once it answers on all its ports.
+// start runs the server and returns once it answers on all its ports and has all its users.
 func (s *Server) start() error {
 	if err := s.flavour.configure(s); err != nil {
 		return err
@@ -221,6 +215,13 @@ func (s *Server) start() error {
 		}
 	}
 	s.took = time.Since(begin)
+	// Accounts are made at every start, since a server that was killed may have lost the last ones.
+	for user, password := range s.users {
+		if err := s.flavour.addUser(s, user, password); err != nil {
+			proc.kill()
+			return err
+		}
+	}
 	return nil
 }
 
@@ -276,9 +277,10 @@ func (s *Server) StartTime() time.Duration { return s.took }
 // PID is the process id of the server.
 func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
 
-// AddUser makes an account on the server's domain while it runs.
+// AddUser makes an account on the server's domain while it runs, or changes its password.
 func (s *Server) AddUser(user, password string) {
 	s.t.Helper()
+	s.users[user] = password
 	if err := s.flavour.addUser(s, user, password); err != nil {
 		s.t.Fatalf("%s: %v", s.Kind, err)
 	}
@@ -336,17 +338,17 @@ func (s *Server) JID(user string) string { return user + "@" + s.Domain }
 // Room returns the address of a room.
 func (s *Server) Room(name string) string { return name + "@" + s.RoomDomain }
 
-// Account is what a client needs to connect as a user of Options.Users.
+// Account is what a client needs to connect as a user of Options.Users or of AddUser.
 func (s *Server) Account(user string) Account {
 	s.t.Helper()
-	password, ok := s.opts.Users[user]
+	password, ok := s.users[user]
 	if !ok {
 		s.t.Fatalf("%s: no user %q in Options.Users", s.Kind, user)
 	}
 	return s.AccountFor(user, password)
 }
 
-// AccountFor is Account for a user that was made by AddUser, or whose password is wrong on purpose.
+// AccountFor is Account with another password, such as one that is wrong on purpose.
 func (s *Server) AccountFor(user, password string) Account {
 	a := Account{JID: s.JID(user), Password: password, Address: s.C2S, CAFile: s.CAFile}
 	a.NoTLS = s.opts.NoTLS
