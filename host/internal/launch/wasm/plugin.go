@@ -179,6 +179,17 @@ func (h *Host) compile(m *meter.Module, binary []byte, limits instanceOptions, d
 			return nil, err
 		}
 	}
+	c, err := h.build(m, code, limits)
+	if err == nil {
+		h.remember(digest)
+	}
+	return c, err
+}
+
+// build compiles code in a runtime of its own and binds the host's functions.
+// Code that is neither metered nor trusted is interrupted by the runtime.
+func (h *Host) build(m *meter.Module, code []byte, limits instanceOptions) (*compiled, error) {
+	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, h.runtimeConfig(limits.memory, !limits.metered && !limits.trusted))
 	c := &compiled{runtime: r, limits: limits}
 	c.retain()
@@ -196,7 +207,6 @@ func (h *Host) compile(m *meter.Module, binary []byte, limits instanceOptions, d
 		c.release()
 		return nil, err
 	}
-	h.remember(digest)
 	return c, nil
 }
 
