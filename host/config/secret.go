@@ -1,0 +1,86 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// secretFault says why a secret cannot be had; it never holds the secret.
+type secretFault struct{ problem, remedy string }
+
+// secretForms are the keys of a table that stands for a secret.
+var secretForms = []string{"file", "env", "credential"}
+
+// isSecret reports whether a table stands for a secret: one of its forms alone.
+func isSecret(m map[string]any) bool {
+	if len(m) != 1 {
+		return false
+	}
+	for _, f := range secretForms {
+		if _, ok := m[f].(string); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// resolveSecret reads a secret: a string, { file = … }, { env = … } or
+// { credential = … }. Relative files are below the folder of the TOML file.
+func resolveSecret(v any, tomlFile string) (string, *secretFault) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case map[string]any:
+		if isSecret(v) {
+			return readSecret(v, tomlFile)
+		}
+	}
+	return "", &secretFault{"this is no secret", `write { file = "PATH" }, { env = "NAME" } or { credential = "NAME" }`}
+}
+
+func readSecret(m map[string]any, tomlFile string) (string, *secretFault) {
+	if name, ok := m["env"].(string); ok {
+		value, set := os.LookupEnv(name)
+		if !set || value == "" {
+			return "", &secretFault{fmt.Sprintf("the environment variable %s is not set", name), "set it, or use { file = … }"}
+		}
+		return value, nil
+	}
+	path, ok := m["file"].(string)
+	if !ok {
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" {
+			return "", &secretFault{"credentials come from systemd, and $CREDENTIALS_DIRECTORY is not set", "start by systemd with LoadCredential=, or use { file = … }"}
+		}
+		name, _ := m["credential"].(string)
+		path = filepath.Join(dir, filepath.Base(name))
+	} else if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(tomlFile), path)
+	}
+	return readSecretFile(path)
+}
+
+// readSecretFile reads a file that only its owner and group may read.
+func readSecretFile(path string) (string, *secretFault) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), "make it, or correct the path"}
+	}
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		return "", &secretFault{fmt.Sprintf("the file %s can be used by everybody (mode %04o)", path, mode), "chmod 600 " + path}
+	}
+	if info.Size() > 64<<10 {
+		return "", &secretFault{fmt.Sprintf("the file %s is larger than 64 KiB", path), "put the secret alone into it"}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), "let the program's user read it"}
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		return "", &secretFault{fmt.Sprintf("the file %s is empty", path), "put the secret into it"}
+	}
+	return secret, nil
+}
