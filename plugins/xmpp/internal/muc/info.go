@@ -41,6 +41,9 @@ func (r *Room) probe(ctx context.Context, from string) *sdk.Error {
 	switch {
 	case err == nil:
 		got.read(answer.Payload)
+		if r.o.Password == "" && slices.Contains(got.features, "muc_passwordprotected") {
+			return refusedJoin(op, &packet.Error{Type: "auth", Condition: "not-authorized"})
+		}
 	case !errors.As(err, &refusal):
 		return &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room does not answer", Err: err}
 	case refusal.Condition == "item-not-found" && r.o.Create:

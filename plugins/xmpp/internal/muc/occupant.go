@@ -113,7 +113,7 @@ func (r *Room) attempt(ctx context.Context, o *occupant, since time.Time, epoch 
 	if err.After > 0 {
 		o.refused = r.o.Now().Add(err.After)
 	}
-	if r.up && (o.key == "" || r.o.Puppet == nil) {
+	if r.up && (o.key == "" || !o.barred) {
 		r.setState(sdk.StateDown, reasonOf(err))
 	}
 	return err

@@ -82,7 +82,8 @@ func (n *negotiation) authenticate(feats xmltok.Element) error {
 	return nil
 }
 
-// canBind reports whether channel binding will work: our side has the data, and the server does not name other types only (XEP-0440).
+// canBind reports whether channel binding will work: our side has the data, and the server names the type (XEP-0440). A server that names
+// none is believed to know tls-unique, the type of before TLS 1.3: ejabberd 23.01 offers -PLUS on TLS 1.3 too and then refuses tls-exporter.
 func (n *negotiation) canBind(feats xmltok.Element) bool {
 	if len(bindingData(n.secure)) == 0 {
 		return false
@@ -93,7 +94,7 @@ func (n *negotiation) canBind(feats xmltok.Element) bool {
 	}
 	list, ok := feats.Child(nsCB, "sasl-channel-binding")
 	if !ok {
-		return true
+		return n.secure.Version < tls.VersionTLS13
 	}
 	for c := range list.Children() {
 		if c.Is(nsCB, "channel-binding") && c.Get("type") == ours {
