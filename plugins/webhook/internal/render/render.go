@@ -14,6 +14,10 @@ import (
 // a text with indents much longer than the document.
 var ErrTooLong = errors.New("the message is longer than the limit")
 
+// NoLimit is a limit that bodies of the size and depth that jsonval accepts
+// cannot reach by mistake, yet keeps memory bounded.
+const NoLimit = 32 << 20
+
 // writer collects text up to a limit.
 type writer struct {
 	b     []byte
