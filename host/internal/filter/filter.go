@@ -69,6 +69,8 @@ type Emitted struct {
 type Runner interface {
 	// Run gives one result for each event. raw may be nil.
 	Run(ctx context.Context, uses []route.FilterUse, events []sdk.Event, raw [][]byte) ([]Result, error)
+	// MayEmit reports whether a filter link may emit events to a place.
+	MayEmit(link sdk.LinkID, place sdk.Ref) bool
 }
 
 var _ Runner = (*Chain)(nil)

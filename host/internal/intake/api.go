@@ -49,11 +49,10 @@ type Queue interface {
 	Signal(ev *sdk.Event, to []route.Target)
 }
 
-// Deps are the parts that intake works with. Store, Codec, Queue and Filters
+// Deps are the parts that intake works with. Store, Queue and Filters
 // are needed; the others have defaults.
 type Deps struct {
 	Store   Store
-	Codec   store.Codec
 	Queue   Queue
 	Filters filter.Runner
 	Places  route.Places                                  // kinds of places; nil = all are rooms

@@ -41,11 +41,10 @@ type Archive interface {
 	Trace(ctx context.Context, what string) (*store.Trace, error)
 }
 
-// Deps are the parts that the outbox works with. Store and Codec are needed.
+// Deps are the parts that the outbox works with. Store is needed.
 type Deps struct {
 	Store   Store
 	Archive Archive
-	Codec   store.Codec
 	Inform  func(link sdk.LinkID, outcomes []sdk.Outcome) // must not block; nil = nobody is told
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -58,6 +57,7 @@ type Options struct {
 	BackoffMin  time.Duration // default 1 s
 	BackoffMax  time.Duration // default 1 h
 	Timeout     time.Duration // for one batch; default 2 min
+	Drain       time.Duration // for what is in flight when Run ends; default 10 s
 	Window      int64         // bytes of events kept in memory over all lanes; default 16 MiB
 	BatchBytes  int           // bytes of events in one batch; default 1 MiB
 	PoisonAfter int           // crashes of the link with the same delivery at the head; default 3

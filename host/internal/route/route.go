@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"strings"
 
 	"bridgehost/sdk"
 )
@@ -39,6 +40,7 @@ type Target struct {
 type Way struct {
 	Rule    sdk.RouteID
 	Filters []FilterUse
+	Chain   string // names the list of filters: ways with the same name have the same list
 	To      []sdk.Ref
 }
 
@@ -81,7 +83,7 @@ func NewTable(rules []Rule) *Table {
 }
 
 func (t *Table) add(r Rule, from sdk.Ref, to []sdk.Ref) {
-	w := Way{Rule: r.ID, Filters: r.Filters}
+	w := Way{Rule: r.ID, Filters: r.Filters, Chain: chainName(r.Filters)}
 	for _, place := range to {
 		if place != from && !slices.Contains(w.To, place) {
 			w.To = append(w.To, place)
@@ -91,6 +93,18 @@ func (t *Table) add(r Rule, from sdk.Ref, to []sdk.Ref) {
 	if len(w.To) > 0 {
 		t.ways[from] = append(t.ways[from], w)
 	}
+}
+
+func chainName(uses []FilterUse) string {
+	var b strings.Builder
+	for _, u := range uses {
+		b.WriteString(string(u.Link))
+		if u.FailOpen {
+			b.WriteByte('?')
+		}
+		b.WriteByte(' ')
+	}
+	return b.String()
 }
 
 // Ways gives what the rules do with the events of a place, in the operator's

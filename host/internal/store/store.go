@@ -13,15 +13,6 @@ import (
 	"bridgehost/sdk"
 )
 
-// Codec turns events into bytes and back. The bytes are the contract's wire
-// form; sdk/codec has the one that the host uses.
-type Codec interface {
-	// AppendEvent appends the encoded event to dst.
-	AppendEvent(dst []byte, ev *sdk.Event) ([]byte, error)
-	// DecodeEvent reads what AppendEvent wrote. The result may not alias b.
-	DecodeEvent(b []byte) (sdk.Event, error)
-}
-
 // Fate says what became of a stored event at intake.
 type Fate uint8
 
@@ -163,6 +154,14 @@ type Appender interface {
 	Done(err error)
 }
 
+// OriginOf gives the publishing link's name of the item that an event is about.
+func OriginOf(ev *sdk.Event) sdk.RemoteID {
+	if c, ok := ev.Change.(sdk.ItemCreated); ok {
+		return c.Item.Origin.ID
+	}
+	return ev.Target().Remote
+}
+
 // CopyRow says what an item is called in a place after a delivery.
 type CopyRow struct {
 	Item   int64
@@ -238,6 +237,7 @@ type Lane struct {
 // Pending is a delivery as read back, with its event.
 type Pending struct {
 	Lane    int64
+	Place   sdk.Ref // only from Revive
 	Seq     int64
 	Created time.Time
 	Rule    sdk.RouteID

@@ -1,0 +1,188 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"bridgehost/host/internal/store"
+	"bridgehost/sdk"
+)
+
+// List shows pending deliveries, by lane and in order.
+func (o *Outbox) List(ctx context.Context, f store.QueueFilter) ([]store.Queued, error) {
+	return o.deps.Archive.Queue(ctx, f)
+}
+
+// Dead shows dead letters.
+func (o *Outbox) Dead(ctx context.Context, f store.QueueFilter) ([]store.Queued, error) {
+	return o.deps.Archive.DeadLetters(ctx, f)
+}
+
+// Explain tells everything that is known of an item, named by its id, the id
+// of one of its events or deliveries, or link:id.
+func (o *Outbox) Explain(ctx context.Context, what string) (*store.Trace, error) {
+	return o.deps.Archive.Trace(ctx, what)
+}
+
+// Retry puts dead letters back into their lanes, at their old place in the
+// order, and lets lanes that wait to be tried again run now. It says how many
+// deliveries that concerns.
+func (o *Outbox) Retry(ctx context.Context, f store.QueueFilter) (int, error) {
+	letters, err := o.Dead(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	ids := make([]sdk.DeliveryID, len(letters))
+	for i := range letters {
+		ids[i] = letters[i].ID
+	}
+	o.unordered(letters)
+	revived, err := o.deps.Archive.Revive(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	o.mu.Lock()
+	for i := range revived {
+		l := o.lane(revived[i].Lane, revived[i].Place)
+		l.depth++
+		l.revived, l.reload = true, true
+		delete(l.crashes, revived[i].Seq)
+		l.last = max(l.last, revived[i].Seq)
+	}
+	o.mu.Unlock()
+	waiting, err := o.List(ctx, f)
+	if err != nil {
+		return len(revived), err
+	}
+	o.kick(revived, waiting)
+	return len(revived) + len(waiting), nil
+}
+
+// unordered makes lanes settle delivery by delivery from now on, before old
+// deliveries come back to them.
+func (o *Outbox) unordered(letters []store.Queued) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range letters {
+		lane, _, ok := o.deps.Store.Names().ParseDelivery(letters[i].ID)
+		if ok {
+			o.lane(lane, letters[i].Place).revived = true
+		}
+	}
+}
+
+// kick lets lanes run now.
+func (o *Outbox) kick(revived []store.Pending, waiting []store.Queued) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	kick := func(place sdk.Ref) {
+		if l := o.byPlace[place]; l != nil {
+			delete(l.link.hosts, l.host)
+			o.unpark(l)
+			o.enqueue(l)
+		}
+	}
+	for i := range revived {
+		kick(revived[i].Place)
+	}
+	for i := range waiting {
+		kick(waiting[i].Place)
+	}
+	o.signal()
+}
+
+// Drop deletes dead letters and pending deliveries by id, and says how many. It
+// fails with sdk.Conflict for a delivery whose lane is in flight.
+func (o *Outbox) Drop(ctx context.Context, ids []sdk.DeliveryID) (int, error) {
+	n, err := o.deps.Archive.Discard(ctx, ids)
+	if err != nil || n == len(ids) {
+		return n, err
+	}
+	waiting, err := o.List(ctx, store.QueueFilter{IDs: ids})
+	if err != nil {
+		return n, err
+	}
+	byLane := map[int64][]int64{}
+	for i := range waiting {
+		lane, seq, _ := o.deps.Store.Names().ParseDelivery(waiting[i].ID)
+		byLane[lane] = append(byLane[lane], seq)
+	}
+	for lane, seqs := range byLane {
+		if err := o.dropFrom(ctx, lane, seqs); err != nil {
+			return n, err
+		}
+		n += len(seqs)
+	}
+	return n, nil
+}
+
+func (o *Outbox) dropFrom(ctx context.Context, id int64, seqs []int64) error {
+	o.mu.Lock()
+	l := o.lanes[id]
+	if l == nil || l.state == laneRunning || l.state == laneQueued {
+		o.mu.Unlock()
+		return &sdk.Error{Op: "drop delivery", Kind: sdk.Conflict, Public: "the lane is delivering now; try again"}
+	}
+	parked := l.state == laneParked
+	if parked {
+		o.unparkQuietly(l)
+	}
+	l.state = laneRunning // nobody else takes it meanwhile
+	l.link.running++
+	o.forget(l)
+	l.inFlight += len(seqs)
+	o.mu.Unlock()
+	s := &settlement{lane: l, count: len(seqs)}
+	s.Lane, s.Done = id, seqs
+	w := o.settle(s)
+	ok := o.settled(ctx, &w)
+	o.mu.Lock()
+	l.cursor = 0
+	o.mu.Unlock()
+	wait := time.Duration(0)
+	if parked {
+		wait = o.opts.BackoffMin
+	}
+	o.finish(l, wait)
+	if !ok {
+		return sdk.AsError("drop delivery", ctx.Err())
+	}
+	return nil
+}
+
+// Stats shows the state of all lanes.
+func (o *Outbox) Stats() Stats {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := Stats{Window: o.window}
+	now := o.deps.Now()
+	for _, k := range o.links {
+		ls := LinkStats{Link: k.id, Attached: k.to != nil, Delivered: k.delivered, Failed: k.failed, Dead: k.dead}
+		var oldest time.Time
+		for l := range k.lanes {
+			if l.depth <= 0 {
+				continue
+			}
+			ls.Depth += l.depth
+			ls.Lanes++
+			switch l.state {
+			case laneRunning:
+				ls.InFlight++
+			case laneParked:
+				ls.Backoff++
+			}
+			if oldest.IsZero() || l.oldest.Before(oldest) {
+				oldest = l.oldest
+			}
+		}
+		if !oldest.IsZero() {
+			ls.Oldest = now.Sub(oldest)
+		}
+		s.Depth += ls.Depth
+		s.Links = append(s.Links, ls)
+	}
+	slices.SortFunc(s.Links, func(a, b LinkStats) int { return cmp.Compare(a.Link, b.Link) })
+	return s
+}
