@@ -33,7 +33,7 @@ func refusedJoin(op string, e *packet.Error) *sdk.Error {
 	if text == "" {
 		text = "the room does not let us in: " + e.Condition
 	}
-	return &sdk.Error{Op: op, Kind: sdk.Transient, Public: text, After: 10 * time.Second, Err: e}
+	return &sdk.Error{Op: op, Kind: sdk.Transient, Public: text, After: 5 * time.Second, Err: e}
 }
 
 // personal reports whether a refusal is about one occupant, so that another one

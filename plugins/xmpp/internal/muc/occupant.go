@@ -201,8 +201,13 @@ func (r *Room) mistakable(o *occupant, nick string) bool {
 
 // ask sends the presence that asks for a nick, and waits for the answer.
 func (r *Room) ask(ctx context.Context, o *occupant, nick string, since time.Time, reply chan answer) (answer, *sdk.Error) {
+	return r.exchange(ctx, r.presence(o, nick, since), reply)
+}
+
+// exchange sends a presence and waits for what the room says to it.
+func (r *Room) exchange(ctx context.Context, p *packet.Presence, reply chan answer) (answer, *sdk.Error) {
 	op := "join " + r.o.JID
-	if err := r.stream.Send(ctx, r.presence(o, nick, since)); err != nil {
+	if err := r.stream.Send(ctx, p); err != nil {
 		return answer{}, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the XMPP server cannot be reached now", Err: err}
 	}
 	t := time.NewTimer(r.o.Settle)
@@ -214,6 +219,38 @@ func (r *Room) ask(ctx context.Context, o *occupant, nick string, since time.Tim
 		return answer{}, sdk.AsError(op, ctx.Err())
 	case <-t.C:
 		return answer{}, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room does not answer"}
+	}
+}
+
+// rename changes the nick of an occupant whose author has a new name (XEP-0045
+// §7.6). Where the room takes no nick, the old one stays.
+func (r *Room) rename(ctx context.Context, o *occupant, want string) *sdk.Error {
+	for try := 0; ; try++ {
+		r.mu.Lock()
+		if o.phase != in || try == 0 && want == o.want {
+			r.mu.Unlock()
+			return nil
+		}
+		o.want = want
+		nick := nickFor(o, try)
+		if nick == o.nick || try == maxTries {
+			r.mu.Unlock()
+			return nil
+		}
+		if r.mistakable(o, nick) {
+			r.mu.Unlock()
+			continue
+		}
+		o.answer = make(chan answer, 1)
+		reply := o.answer
+		r.mu.Unlock()
+		got, err := r.exchange(ctx, &packet.Presence{Attrs: packet.Attrs{From: o.from, To: r.o.JID + "/" + nick}}, reply)
+		if err != nil {
+			return err
+		}
+		if got.err == nil || got.err.Condition != "conflict" {
+			return nil
+		}
 	}
 }
 
@@ -334,7 +371,7 @@ func (r *Room) author(ctx context.Context, a sdk.Actor) (o *occupant, direct boo
 	if r.o.Puppet != nil {
 		if o = r.puppet(a); o != nil {
 			if err = r.enter(ctx, o, time.Time{}); err == nil {
-				return o, true, nil
+				return o, true, r.rename(ctx, o, wantedNick(a))
 			}
 			if r.mu.Lock(); !o.barred {
 				r.mu.Unlock()
@@ -355,8 +392,8 @@ func (r *Room) puppet(a sdk.Actor) *occupant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o := r.occupants[from]; o != nil {
-		if want := wantedNick(a); want != o.want && o.phase == out {
-			o.want = want
+		if o.phase == out {
+			o.want = wantedNick(a)
 		}
 		return o
 	}

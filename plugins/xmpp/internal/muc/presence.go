@@ -45,7 +45,7 @@ func (r *Room) HandlePresence(_ context.Context, p *packet.Presence) {
 	nick := convert.Resource(p.From)
 	switch p.Type {
 	case "error":
-		if o.phase == joining && p.Error != nil {
+		if p.Error != nil {
 			o.say(answer{err: p.Error})
 		}
 	case "":
@@ -96,6 +96,7 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 			o.nick = nick
 			r.nicks[nick] = o
 		}
+		o.say(answer{}) // to a change of the nick
 	}
 }
 

@@ -33,6 +33,7 @@ func (f *flow) write(ctx context.Context, resend []*outItem) error {
 	for _, it := range resend { // already in the ledger: XEP-0198 §5
 		b.add(it)
 	}
+	f.ask(&b, false)
 	if err := f.flush(&b); err != nil {
 		return err
 	}
