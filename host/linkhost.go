@@ -12,6 +12,7 @@ type linkHost struct {
 	link    sdk.LinkID
 	publish func(ctx context.Context, link sdk.LinkID, events []sdk.Event) error
 	report  func(reports ...sdk.Report)
+	wake    func(link sdk.LinkID, place sdk.RemoteID) // lanes of a place that works again; nil = none
 	store   sdk.Store
 	log     *slog.Logger
 }
@@ -29,8 +30,11 @@ func (h *linkHost) Report(_ context.Context, reports ...sdk.Report) error {
 	for _, r := range reports {
 		if r.State >= sdk.StateDown {
 			h.log.Warn("state", "state", r.State, "reason", r.Reason)
-		} else {
-			h.log.Info("state", "state", r.State)
+			continue
+		}
+		h.log.Debug("state", "state", r.State)
+		if r.State == sdk.StateUp && h.wake != nil {
+			h.wake(h.link, r.Place)
 		}
 	}
 	return nil

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -52,7 +51,7 @@ type Event struct {
 type Client struct {
 	JID string // full address, as bound by the server
 
-	t     testing.TB
+	t     TB
 	proc  *process
 	stdin io.WriteCloser
 	log   string
@@ -66,7 +65,7 @@ type Client struct {
 }
 
 // Slix connects as account and returns once the session is established. The client ends with the test.
-func Slix(t testing.TB, account Account) *Client {
+func Slix(t TB, account Account) *Client {
 	t.Helper()
 	c, err := TrySlix(t, account)
 	if err != nil {
@@ -76,7 +75,7 @@ func Slix(t testing.TB, account Account) *Client {
 }
 
 // TrySlix is [Slix] for accounts that may be refused.
-func TrySlix(t testing.TB, account Account) (*Client, error) {
+func TrySlix(t TB, account Account) (*Client, error) {
 	t.Helper()
 	python := requireSlixmpp(t)
 	host, port, err := splitPort(account.Address)
@@ -117,7 +116,7 @@ func TrySlix(t testing.TB, account Account) (*Client, error) {
 // slixmppPythons are tried in this order: Debian's package is for Debian's python, which need not be first in PATH.
 var slixmppPythons = []string{"/usr/bin/python3", "python3"}
 
-func requireSlixmpp(t testing.TB) string {
+func requireSlixmpp(t TB) string {
 	t.Helper()
 	for _, python := range slixmppPythons {
 		if exec.Command(python, "-c", "import slixmpp").Run() == nil {

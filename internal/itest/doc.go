@@ -7,7 +7,7 @@
 //
 // [Prosody] and [Ejabberd] take the same [Options] and return the same [Server], so that one test can run against both:
 //
-//	for name, start := range map[string]func(testing.TB, itest.Options) *itest.Server{
+//	for name, start := range map[string]func(itest.TB, itest.Options) *itest.Server{
 //		"prosody":  itest.Prosody,
 //		"ejabberd": itest.Ejabberd,
 //	} {

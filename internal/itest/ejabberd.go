@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"text/template"
 )
 
@@ -30,7 +29,7 @@ type ejabberd struct {
 //
 // Its Mnesia tables on disk lose what was written shortly before SIGKILL. Accounts are made again when the server starts;
 // archives and rosters are not. A test that counts archived messages over a kill uses [Prosody].
-func Ejabberd(t testing.TB, opts Options) *Server {
+func Ejabberd(t TB, opts Options) *Server {
 	t.Helper()
 	e := ejabberd{
 		erl:  requireProgram(t, "ejabberd", "erl", "/usr/bin/erl"),

@@ -15,12 +15,12 @@ import (
 )
 
 // servers are the kinds of server that every test here runs against.
-var servers = map[string]func(testing.TB, itest.Options) *itest.Server{
+var servers = map[string]func(itest.TB, itest.Options) *itest.Server{
 	"prosody":  itest.Prosody,
 	"ejabberd": itest.Ejabberd,
 }
 
-func eachServer(t *testing.T, run func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server)) {
+func eachServer(t *testing.T, run func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server)) {
 	for name, start := range servers {
 		t.Run(name, func(t *testing.T) { run(t, start) })
 	}
@@ -31,7 +31,7 @@ func twoUsers() itest.Options {
 }
 
 func TestTwoClientsTalkInARoom(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, twoUsers())
 		t.Logf("start time of %s: %v", srv.Kind, srv.StartTime())
 		room := srv.Room("ops")
@@ -60,7 +60,7 @@ func TestTwoClientsTalkInARoom(t *testing.T) {
 }
 
 func TestKilledServerComesBackWithItsRooms(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, twoUsers())
 		room := srv.Room("ops")
 		juliet := itest.Slix(t, srv.Account("juliet"))
@@ -92,7 +92,7 @@ func TestKilledServerComesBackWithItsRooms(t *testing.T) {
 }
 
 func TestComponentPortAndDirectTLS(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		opts := twoUsers()
 		opts.DirectTLS = true
 		opts.Components = map[string]string{"bridge.xmpp.test": "secret one", "other.xmpp.test": "secret two"}
@@ -107,7 +107,7 @@ func TestComponentPortAndDirectTLS(t *testing.T) {
 }
 
 func TestWrongPasswordAndForeignAuthorityAreRefused(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, twoUsers())
 		if _, err := itest.TrySlix(t, srv.AccountFor("juliet", "wrong")); err == nil {
 			t.Error("connected with a wrong password")
@@ -121,7 +121,7 @@ func TestWrongPasswordAndForeignAuthorityAreRefused(t *testing.T) {
 }
 
 func TestRoomWithPassword(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, twoUsers())
 		room := srv.Room("secret")
 		juliet, romeo := itest.Slix(t, srv.Account("juliet")), itest.Slix(t, srv.Account("romeo"))
@@ -139,7 +139,7 @@ func TestRoomWithPassword(t *testing.T) {
 }
 
 func TestSendXMPPReachesARoom(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, twoUsers())
 		room := srv.Room("ops")
 		juliet := itest.Slix(t, srv.Account("juliet"))
@@ -152,7 +152,7 @@ func TestSendXMPPReachesARoom(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, itest.Options{
 			Address: "127.0.0.4", Domain: "other.test", Users: map[string]string{"boss": "pw", "juliet": "pw"},
 			Admins: []string{"boss"}, NoTLS: true, RestrictRooms: true, VolatileRooms: true, MaxStanza: 20_000, Debug: true,
@@ -225,7 +225,7 @@ func readUntil(t *testing.T, conn net.Conn, expr string) string {
 
 func TestComponentHandshake(t *testing.T) {
 	const domain = "bridge.xmpp.test"
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		srv := start(t, itest.Options{Components: map[string]string{domain: "secret"}})
 		if _, ok := handshake(t, srv, domain, "wrong"); ok {
 			t.Error("connected with a wrong secret")
@@ -259,7 +259,7 @@ func TestKickOldComponent(t *testing.T) {
 }
 
 func TestBurstArrivesCompleteAndInOrder(t *testing.T) {
-	eachServer(t, func(t *testing.T, start func(testing.TB, itest.Options) *itest.Server) {
+	eachServer(t, func(t *testing.T, start func(itest.TB, itest.Options) *itest.Server) {
 		const n = 500
 		srv := start(t, twoUsers())
 		room := srv.Room("ops")

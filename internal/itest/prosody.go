@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"text/template"
 )
 
@@ -22,7 +21,7 @@ var prosodyPeers []byte
 type prosody struct{ program string }
 
 // Prosody starts a Prosody for the test and returns once it answers. It is stopped when the test ends.
-func Prosody(t testing.TB, opts Options) *Server {
+func Prosody(t TB, opts Options) *Server {
 	t.Helper()
 	program := requireProgram(t, "prosody", "prosody", "/usr/bin/prosody")
 	return launch(t, kindProsody, prosody{program}, opts)

@@ -5,14 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"testing"
 )
 
 // RequireEnv is the environment variable that turns a missing server or client from a skipped test into a failed one.
 const RequireEnv = "BRIDGEHOST_REQUIRE_SERVERS"
 
 // missing skips the test with the reason, or fails it where the servers are required.
-func missing(t testing.TB, format string, args ...any) {
+func missing(t TB, format string, args ...any) {
 	t.Helper()
 	reason := fmt.Sprintf(format, args...)
 	if os.Getenv(RequireEnv) == "1" {
@@ -22,7 +21,7 @@ func missing(t testing.TB, format string, args ...any) {
 }
 
 // requireProgram returns the path of the first candidate that is an executable, looked up in PATH when it has no slash.
-func requireProgram(t testing.TB, debianPackage string, candidates ...string) string {
+func requireProgram(t TB, debianPackage string, candidates ...string) string {
 	t.Helper()
 	for _, candidate := range candidates {
 		if path, err := exec.LookPath(candidate); err == nil {
@@ -34,7 +33,7 @@ func requireProgram(t testing.TB, debianPackage string, candidates ...string) st
 }
 
 // requireFile returns the first file that matches the pattern.
-func requireFile(t testing.TB, debianPackage, pattern string) string {
+func requireFile(t TB, debianPackage, pattern string) string {
 	t.Helper()
 	matches, err := filepath.Glob(pattern)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // TestServersListenOnLoopbackOnly looks at all sockets of the server's processes.
 func TestServersListenOnLoopbackOnly(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, Options) *Server{"prosody": Prosody, "ejabberd": Ejabberd} {
+	for name, start := range map[string]func(TB, Options) *Server{"prosody": Prosody, "ejabberd": Ejabberd} {
 		t.Run(name, func(t *testing.T) {
 			srv := start(t, Options{
 				Address: "127.0.0.3", DirectTLS: true, S2S: true, Components: map[string]string{"bridge.xmpp.test": "secret"},
@@ -124,7 +124,7 @@ func TestOrphanParent(t *testing.T) {
 	if kind == "" {
 		t.Skip("only run by TestServersDieWithTheirParent")
 	}
-	start := map[string]func(testing.TB, Options) *Server{kindProsody: Prosody, kindEjabberd: Ejabberd}[kind]
+	start := map[string]func(TB, Options) *Server{kindProsody: Prosody, kindEjabberd: Ejabberd}[kind]
 	srv := start(t, Options{Users: map[string]string{"juliet": "pw"}})
 	itest := Slix(t, srv.Account("juliet"))
 	fmt.Println("READY", srv.C2S, srv.PID(), itest.proc.cmd.Process.Pid)

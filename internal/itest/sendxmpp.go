@@ -5,11 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"testing"
 )
 
 // SendXMPP sends one message with go-sendxmpp: to a room as nick, or to a person when nick is empty.
-func SendXMPP(t testing.TB, account Account, to, nick, body string) {
+func SendXMPP(t TB, account Account, to, nick, body string) {
 	t.Helper()
 	program := requireProgram(t, "go-sendxmpp", "go-sendxmpp", "/usr/bin/go-sendxmpp")
 	ctx, cancel := context.WithTimeout(t.Context(), WaitTimeout)

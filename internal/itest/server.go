@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -100,7 +99,7 @@ type Server struct {
 	CAFile       string // PEM file of the authority that signed the server's certificate
 	Dir          string // configuration, data and log
 
-	t       testing.TB
+	t       TB
 	opts    Options
 	users   map[string]string // all accounts and their passwords
 	api     string            // HTTP API of ejabberd
@@ -124,7 +123,7 @@ type flavour interface {
 }
 
 // launch makes the server's folder, starts it and has it stopped at the end of the test.
-func launch(t testing.TB, kind string, f flavour, opts Options) *Server {
+func launch(t TB, kind string, f flavour, opts Options) *Server {
 	t.Helper()
 	opts = opts.withDefaults()
 	dir := t.TempDir()

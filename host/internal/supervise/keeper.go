@@ -129,7 +129,7 @@ func (k *keeper) run(ctx context.Context) {
 func (k *keeper) fail(ctx context.Context, err error, crashes int) {
 	k.set(sdk.StateFailed, fmt.Sprintf("%v (%d crashes); repair it, then: bridgehost plugin restart %s", err, crashes, k.link))
 	k.log().Error("link failed", "error", err, "crashes", crashes)
-	k.sup.opt.Attachment.Detach(k.link, false)
+	k.sup.opt.Attachment.Detach(k.link, Gone)
 	<-ctx.Done()
 }
 
@@ -212,17 +212,34 @@ func (k *keeper) once(ctx context.Context) error {
 	for {
 		select {
 		case err := <-r.ended:
-			return k.over(r, err)
+			return k.over(r, k.cause(r, err))
 		case <-r.inst.Done():
 			return k.over(r, errCrashed)
 		case <-ctx.Done():
 			k.setLive(nil)
 			err := k.finish(r)
-			k.sup.opt.Attachment.Detach(k.link, false)
+			k.sup.opt.Attachment.Detach(k.link, Gone)
 			return err
 		case <-k.poke:
 			r = k.exchange(ctx, r)
 		}
+	}
+}
+
+// cause tells a crash from a link that ended: when a process dies its Run ends
+// as well, and either may be seen first.
+func (k *keeper) cause(r *running, err error) error {
+	done := r.inst.Done()
+	if done == nil {
+		return err
+	}
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return errors.Join(errCrashed, err)
+	case <-timer.C:
+		return err
 	}
 }
 
@@ -238,7 +255,11 @@ func (k *keeper) up() {
 // over cleans up behind a link that ended by itself.
 func (k *keeper) over(r *running, err error) error {
 	k.setLive(nil)
-	k.sup.opt.Attachment.Detach(k.link, true)
+	why := Ended
+	if errors.Is(err, errCrashed) {
+		why = Crashed
+	}
+	k.sup.opt.Attachment.Detach(k.link, why)
 	if err == nil {
 		err = errors.New("the link stopped by itself")
 	}

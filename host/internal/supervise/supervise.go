@@ -30,11 +30,21 @@ type Launcher interface {
 
 // Attachment is who uses the facets of running links. Attach comes after Open
 // and before Run; Detach after Run has returned, or after the link's process
-// has died; restarting tells whether it will be attached again.
+// has died.
 type Attachment interface {
 	Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, h web.Handler) error
-	Detach(link sdk.LinkID, restarting bool)
+	Detach(link sdk.LinkID, why Leave)
 }
+
+// Leave says why a link is detached.
+type Leave uint8
+
+// Reasons to be detached. A link that ended or crashed is started again.
+const (
+	Gone    Leave = iota // for good, or until the operator acts
+	Ended                // Run returned by itself
+	Crashed              // the plugin's process died
+)
 
 // Spec is what a link is to be.
 type Spec struct {

@@ -58,8 +58,8 @@ func (s *stage) Attach(link sdk.LinkID, _ sdk.Manifest, f sdk.Facets, _ web.Hand
 	return nil
 }
 
-func (s *stage) Detach(link sdk.LinkID, restarting bool) {
-	if restarting {
+func (s *stage) Detach(link sdk.LinkID, why Leave) {
+	if why != Gone {
 		s.note("suspend", string(link))
 		return
 	}

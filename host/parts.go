@@ -1,0 +1,172 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"bridgehost/host/internal/filter"
+	"bridgehost/host/internal/gateway"
+	"bridgehost/host/internal/intake"
+	"bridgehost/host/internal/launch/proc"
+	"bridgehost/host/internal/launch/wasm"
+	"bridgehost/host/internal/obs"
+	"bridgehost/host/internal/outbox"
+	"bridgehost/host/internal/route"
+	"bridgehost/host/internal/store/sqlite"
+	"bridgehost/host/internal/supervise"
+	"bridgehost/sdk"
+	"bridgehost/sdk/web"
+)
+
+// open opens the database and makes the parts; close undoes it.
+func (h *Host) open(ctx context.Context) error {
+	data := h.cfg.DataDir()
+	for _, dir := range []string{data, filepath.Join(data, "links")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make data folder: %w", err)
+		}
+	}
+	db, err := sqlite.Open(ctx, data, sqlite.Options{Now: h.opt.Now, Log: h.log, Reserve: int64(h.cfg.Host.DiskReserve)})
+	if err != nil {
+		return err
+	}
+	h.db = db
+	if h.runtime, err = proc.OpenRuntime(h.runtimeDir()); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	h.modules, err = wasm.NewHost(wasm.Options{Dir: filepath.Join(data, "wasm"), Now: h.opt.Now})
+	if err != nil {
+		return errors.Join(err, h.runtime.Close(), db.Close())
+	}
+	h.metrics = obs.New(h.opt.Version, obs.Gauges{Links: h.linkGauges, Queues: h.queueGauges, CertExpiry: h.certExpiry})
+	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Now: h.opt.Now, Log: h.log,
+		Options: outbox.Options{PoisonAfter: max(2, h.cfg.Host.CrashLimit-1)}})
+	h.filters = filter.New(filter.Options{Now: h.opt.Now})
+	h.sup = supervise.New(supervise.Options{
+		Launcher:   &launcher{builtins: h.builtins, inProcess: h.opt.InProcess, runtime: h.runtime.Dir(), wasm: h.modules, log: h.log},
+		Attachment: h, NewHost: h.newLinkHost, Crashes: h.cfg.Host.CrashLimit, Window: time.Duration(h.cfg.Host.CrashWindow),
+		Now: h.opt.Now, Log: h.log,
+	})
+	h.web = gateway.New(gateway.Options{TrustedProxies: h.cfg.HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
+	h.intake = intake.New(intake.Deps{Store: db, Queue: h.outbox, Filters: h.filters, Places: places{h.sup},
+		Inform: h.informer.inform, Now: h.opt.Now, Log: h.log})
+	h.intake.SetTable(route.NewTable(rules(h.cfg)))
+	return nil
+}
+
+// close frees what open made.
+func (h *Host) close() error {
+	return errors.Join(h.modules.Close(context.Background()), h.runtime.Close(), h.db.Close())
+}
+
+// listenPublic opens the public listener, nil when there is none.
+func (h *Host) listenPublic() (net.Listener, error) {
+	l, err := listen(h.cfg.HTTP.Listen)
+	if l == nil || err != nil || h.cfg.HTTP.Certificate == "" {
+		return l, err
+	}
+	h.cert, err = gateway.LoadCertificate(h.cfg.HTTP.Certificate, h.cfg.HTTP.Key, h.log)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return tls.NewListener(l, &tls.Config{GetCertificate: h.cert.Get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// newLinkHost makes the view of the host for one link.
+func (h *Host) newLinkHost(spec supervise.Spec, report func(...sdk.Report)) sdk.Host {
+	return &linkHost{link: spec.Link, publish: h.intake.Publish, report: report, wake: h.outbox.Wake, store: h.db.KV(spec.Link), log: h.log.With("link", spec.Link)}
+}
+
+var _ supervise.Attachment = (*Host)(nil)
+
+// Attach implements supervise.Attachment: it hands the facets of a link to
+// those who use them.
+func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web.Handler) error {
+	if handler != nil {
+		if err := h.web.Attach(link, handler); err != nil {
+			return err
+		}
+	}
+	if f.Filter != nil {
+		h.filters.Attach(link, f.Filter, filter.AttachOptions{Emit: h.mayEmit(link)})
+	}
+	if f.Informed != nil {
+		h.informer.attach(link, f.Informed)
+	}
+	if f.Deliverer != nil {
+		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax})
+	}
+	return nil
+}
+
+// Detach implements supervise.Attachment.
+func (h *Host) Detach(link sdk.LinkID, why supervise.Leave) {
+	if why == supervise.Gone {
+		h.web.Detach(link)
+	} else {
+		h.web.Suspend(link)
+	}
+	h.filters.Detach(link)
+	h.informer.detach(link, why != supervise.Gone)
+	if why == supervise.Crashed {
+		h.outbox.Crashed(link)
+	} else {
+		h.outbox.Detach(link)
+	}
+}
+
+// mayEmit tells to which places a filter's own events may go: those of routes
+// that use the filter.
+func (h *Host) mayEmit(link sdk.LinkID) func(sdk.Ref) bool {
+	allowed := map[sdk.Ref]bool{}
+	for _, r := range rules(h.cfg) {
+		for _, f := range r.Filters {
+			if f.Link != link {
+				continue
+			}
+			allowed[r.From] = true
+			for _, to := range r.To {
+				allowed[to] = true
+			}
+		}
+	}
+	return func(ref sdk.Ref) bool { return allowed[ref] }
+}
+
+// places tells what links reported of their places.
+type places struct{ sup *supervise.Supervisor }
+
+// Place implements route.Places.
+func (p places) Place(ref sdk.Ref) (sdk.Place, bool) {
+	c, ok := p.sup.Capabilities(ref)
+	return sdk.Place{Ref: ref, Capabilities: c}, ok
+}
+
+func (h *Host) certExpiry() time.Time {
+	if h.cert == nil {
+		return time.Time{}
+	}
+	return h.cert.Expiry()
+}
+
+func (h *Host) linkGauges() []obs.LinkGauge {
+	var out []obs.LinkGauge
+	for _, s := range h.sup.Status() {
+		out = append(out, obs.LinkGauge{Link: string(s.Link), Up: s.State == sdk.StateUp, Restarts: s.Restarts})
+	}
+	return out
+}
+
+func (h *Host) queueGauges() []obs.QueueGauge {
+	var out []obs.QueueGauge
+	for _, l := range h.outbox.Stats().Links {
+		out = append(out, obs.QueueGauge{Link: string(l.Link), Depth: int(l.Depth), Oldest: l.Oldest, Dead: int(l.Dead)})
+	}
+	return out
+}
