@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bridgehost/host/internal/identity"
 	"bridgehost/host/internal/route"
 	"bridgehost/host/internal/store"
 	"bridgehost/sdk"
@@ -134,6 +135,8 @@ func (in *Intake) admit(link sdk.LinkID, given *sdk.Event, table *route.Table) (
 	case passed >= in.opts.MaxHops:
 		in.count.hops.Add(1)
 		j.variants = []variant{{ways: ways, stop: "it has passed too many bridges"}}
+	case identity.Refuses(&ev.Actor):
+		j.variants = []variant{{ways: ways, stop: "the author does not want to be bridged"}}
 	default:
 		j.variants = variants(ways)
 	}
