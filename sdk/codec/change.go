@@ -22,6 +22,13 @@ func (c *coder) change(p *sdk.Change) {
 func (c *coder) oneChange(kind sdk.ChangeKind, p *sdk.Change) {
 	switch kind {
 	case sdk.KindItemCreated:
+		if v, ok := (*p).(sdk.ItemCreated); c.enc && ok {
+			c.scratch = v.Item
+			f := c.enter(fieldNumber(kind)+changeBase, true)
+			c.itemField(1, &c.scratch)
+			c.seal(f.mark)
+			return
+		}
 		oneof(c, kind, p, func(c *coder, v *sdk.ItemCreated) { c.itemField(1, &v.Item) })
 	case sdk.KindItemUpdated:
 		oneof(c, kind, p, func(c *coder, v *sdk.ItemUpdated) {

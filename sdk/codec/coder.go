@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"bridgehost/sdk"
 )
 
 // MaxElements bounds the elements of all repeated fields in one message that
@@ -31,6 +33,9 @@ var (
 type coder struct {
 	enc bool
 	buf []byte // writer: what is written so far
+	// scratch holds a copy of the item being written: a change is behind an
+	// interface, and a copy of its own would be an allocation each.
+	scratch sdk.Item
 
 	src    []byte // reader: the input
 	text   string // reader: the bytes src[base:], shared by all strings; empty = copy each
@@ -217,16 +222,32 @@ func valid(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
+// tag appends a tag; those below 16 take one byte.
 func (c *coder) tag(num protowire.Number, typ protowire.Type) {
+	if num < 16 {
+		c.buf = append(c.buf, byte(num)<<3|byte(typ))
+		return
+	}
 	c.buf = protowire.AppendTag(c.buf, num, typ)
+}
+
+// write appends a string field.
+func (c *coder) write(num protowire.Number, s string) {
+	s = valid(s)
+	c.tag(num, protowire.BytesType)
+	if len(s) < 0x80 {
+		c.buf = append(c.buf, byte(len(s)))
+	} else {
+		c.buf = protowire.AppendVarint(c.buf, uint64(len(s)))
+	}
+	c.buf = append(c.buf, s...)
 }
 
 // string visits a string field.
 func (c *coder) string(num protowire.Number, p *string) {
 	if c.enc {
 		if *p != "" {
-			c.tag(num, protowire.BytesType)
-			c.buf = protowire.AppendString(c.buf, valid(*p))
+			c.write(num, *p)
 		}
 		return
 	}
@@ -237,6 +258,15 @@ func (c *coder) string(num protowire.Number, p *string) {
 
 // id visits a string field of a named type.
 func id[T ~string](c *coder, num protowire.Number, p *T) {
+	if c.enc {
+		if *p != "" {
+			c.write(num, string(*p))
+		}
+		return
+	}
+	if c.num != num {
+		return
+	}
 	v := string(*p)
 	c.string(num, &v)
 	*p = T(v)
@@ -246,8 +276,7 @@ func id[T ~string](c *coder, num protowire.Number, p *T) {
 func stringList[T ~string](c *coder, num protowire.Number, p *[]T) {
 	if c.enc {
 		for _, s := range *p {
-			c.tag(num, protowire.BytesType)
-			c.buf = protowire.AppendString(c.buf, valid(string(s)))
+			c.write(num, string(s))
 		}
 		return
 	}
@@ -311,6 +340,9 @@ func (c *coder) uint32(num protowire.Number, p *uint32) {
 
 // int64 visits a signed field.
 func (c *coder) int64(num protowire.Number, p *int64) {
+	if c.enc && *p == 0 || !c.enc && c.num != num {
+		return
+	}
 	v := uint64(*p)
 	c.uint64(num, &v)
 	*p = int64(v)
@@ -318,6 +350,9 @@ func (c *coder) int64(num protowire.Number, p *int64) {
 
 // int visits a signed field.
 func (c *coder) int(num protowire.Number, p *int) {
+	if c.enc && *p == 0 || !c.enc && c.num != num {
+		return
+	}
 	v := uint64(*p)
 	c.uint64(num, &v)
 	*p = int(v)

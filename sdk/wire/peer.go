@@ -277,6 +277,9 @@ func readAnswer(e codec.Envelope, reply codec.Body) error {
 		if err := codec.Decode(e.Body, &f); err != nil {
 			return err
 		}
+		if f.Err == nil { // an Error without fields
+			return &sdk.Error{}
+		}
 		return f.Err
 	case reply == nil && e.Field == codec.FieldDone:
 		return nil
