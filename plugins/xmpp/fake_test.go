@@ -187,7 +187,7 @@ func servers(t *testing.T, opt itest.Options, test func(t *testing.T, srv *itest
 	if opt.Components == nil {
 		opt.Components = map[string]string{bridgeDomain: "s3cret"}
 	}
-	for name, begin := range map[string]func(testing.TB, itest.Options) *itest.Server{"prosody": itest.Prosody, "ejabberd": itest.Ejabberd} {
+	for name, begin := range map[string]func(itest.TB, itest.Options) *itest.Server{"prosody": itest.Prosody, "ejabberd": itest.Ejabberd} {
 		t.Run(name, func(t *testing.T) { test(t, begin(t, opt)) })
 	}
 }

@@ -3,6 +3,7 @@ package muc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -25,6 +26,8 @@ type replay struct {
 	want  map[string]bool // message ids
 	found map[string]hit
 	ended chan struct{} // closed when a history has ended; nil for a query
+	last  string        // archive id of the result that came last
+	more  chan struct{} // cap 1: last has changed
 }
 
 // Bounds of a search.
@@ -78,7 +81,7 @@ func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, 
 	found := map[string]hit{}
 	after := ""
 	for page := range maxPages {
-		q := &replay{query: "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(page), want: want, found: found}
+		q := &replay{query: "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(page), want: want, found: found, more: make(chan struct{}, 1)}
 		last, done, err := r.page(ctx, o, q, since, after)
 		if err != nil {
 			return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive does not answer", Err: err}
@@ -92,7 +95,9 @@ func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, 
 }
 
 // page asks for one page of the archive (XEP-0313 §4, XEP-0059). Results come
-// before the answer, on the same stream, so they are all there when it comes.
+// before the answer on the stream, but the answer overtakes what still waits for
+// the link's handler, so the page ends when the result that it names as the last
+// has been handled.
 func (r *Room) page(ctx context.Context, o *occupant, q *replay, since time.Time, after string) (last string, done bool, err error) {
 	r.mu.Lock()
 	o.replay = q
@@ -118,7 +123,20 @@ func (r *Room) page(ctx context.Context, o *occupant, q *replay, since time.Time
 	}
 	fin := answer.Payload
 	set, _ := fin.Child(convert.NSRSM, "set")
-	return set.ChildText(convert.NSRSM, "last"), fin.Get("complete") == "true", nil
+	last = set.ChildText(convert.NSRSM, "last")
+	for {
+		r.mu.Lock()
+		handled := last == "" || q.last == last
+		r.mu.Unlock()
+		if handled {
+			return last, fin.Get("complete") == "true", nil
+		}
+		select {
+		case <-q.more:
+		case <-ctx.Done():
+			return "", false, fmt.Errorf("wait for result %s: %w", last, ctx.Err())
+		}
+	}
 }
 
 func archiveQuery(id string, since time.Time, after string) (xmltok.Element, error) {
@@ -144,6 +162,11 @@ func (r *Room) archived(o *occupant, result xmltok.Element) {
 	q := o.replay
 	if q == nil || q.query == "" || result.Get("queryid") != q.query {
 		return
+	}
+	q.last = result.Get("id")
+	select {
+	case q.more <- struct{}{}:
+	default:
 	}
 	forwarded, ok := result.Child(convert.NSForward, "forwarded")
 	if !ok {
