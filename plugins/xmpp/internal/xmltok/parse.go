@@ -227,7 +227,10 @@ func (e *Element) declare(name, value []byte) (bool, error) {
 		}
 		prefix = string(p)
 	}
-	uri := unescape(value, true)
+	uri := intern(value)
+	if bytes.IndexAny(value, "&\r\n\t") >= 0 {
+		uri = unescape(value, true)
+	}
 	switch {
 	case !ok && (prefix == "" || strings.Contains(prefix, ":") || prefix == "xmlns"):
 		return false, malformed("bad namespace prefix %q", prefix)
@@ -273,7 +276,7 @@ func nameStart(b []byte) bool {
 	return b[0] >= utf8.RuneSelf || class[b[0]]&clsNameStart != 0
 }
 
-// intern spares the allocation for the names that nearly every stanza has.
+// intern spares the allocation for the names and namespaces that nearly every stanza has.
 func intern(b []byte) string {
 	switch string(b) {
 	case "from":
@@ -302,6 +305,20 @@ func intern(b []byte) string {
 		return "stanza-id"
 	case "by":
 		return "by"
+	case "origin-id":
+		return "origin-id"
+	case "urn:xmpp:sid:0":
+		return "urn:xmpp:sid:0"
+	case "http://jabber.org/protocol/muc#user":
+		return "http://jabber.org/protocol/muc#user"
+	case "urn:xmpp:delay":
+		return "urn:xmpp:delay"
+	case "urn:xmpp:occupant-id:0":
+		return "urn:xmpp:occupant-id:0"
+	case "jabber:client":
+		return "jabber:client"
+	case "jabber:component:accept":
+		return "jabber:component:accept"
 	}
 	return string(b)
 }

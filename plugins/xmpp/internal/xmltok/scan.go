@@ -187,6 +187,7 @@ func (s *Splitter) special(c byte) error {
 		switch {
 		case c == s.quote:
 			s.state = stValueEnd
+			s.checkReserved()
 		case c == '<':
 			return malformed("'<' in an attribute")
 		case c != '\'' && c != '"':
@@ -222,9 +223,6 @@ func (s *Splitter) names() (more bool, err error) {
 		for _, b := range s.buf[s.pos : s.pos+n] {
 			s.name.hash = (s.name.hash ^ uint64(b)) * hashPrime
 		}
-		if c == ':' {
-			s.prefixed = true
-		}
 		s.name.n += n
 		s.pos += n
 		if s.size() > s.lim.MaxBytes && s.skip == 0 {
@@ -250,8 +248,12 @@ func (s *Splitter) beginName(next state) error {
 // endName files the name that was read.
 func (s *Splitter) endName() error {
 	if s.skip == 0 {
-		if name := s.bytesOf(s.name); !ascii(name) && !nameOK(name) {
+		name := s.bytesOf(s.name)
+		if !ascii(name) && !nameOK(name) {
 			return malformed("bad name")
+		}
+		if bytes.IndexByte(name, ':') >= 0 && string(name) != "xml:lang" {
+			s.prefixed = true
 		}
 	}
 	switch s.state {
@@ -324,9 +326,7 @@ func (s *Splitter) addAttr() error {
 	case len(s.attrs) > s.lim.MaxAttrs:
 		return s.startSkip(TooManyAttrs)
 	}
-	if s.skip == 0 && s.name.n == len("xmlns") && string(s.bytesOf(s.name)) == "xmlns" {
-		s.prefixed = true
-	}
+	s.inXMLNS = s.skip == 0 && s.name.n == len("xmlns") && string(s.bytesOf(s.name)) == "xmlns"
 	return nil
 }
 
@@ -360,4 +360,16 @@ func (s *Splitter) closed() (event, error) {
 		}
 	}
 	return evStanza, nil
+}
+
+// checkReserved looks whether the default namespace just declared may be one that is reserved, which verify then finds out.
+func (s *Splitter) checkReserved() {
+	if !s.inXMLNS || s.skip != 0 {
+		return
+	}
+	s.inXMLNS = false
+	value := s.buf[s.start+s.value : s.pos-1]
+	if bytes.IndexByte(value, '&') >= 0 || bytes.HasPrefix(value, []byte("http://www.w3.org/XML/")) || bytes.HasPrefix(value, []byte("http://www.w3.org/2000/")) {
+		s.prefixed = true
+	}
 }

@@ -112,6 +112,8 @@ type Splitter struct {
 	match    int // matched bytes of "[CDATA["
 	ref      []byte
 	name     span // name being read
+	value    int  // where the attribute's value begins in the piece
+	inXMLNS  bool // the attribute declares the default namespace
 	sawDecl  bool
 
 	open     []span

@@ -21,7 +21,7 @@ func (s *Splitter) step(c byte) (event, error) {
 	case stEq:
 		s.pos++
 		if c == '"' || c == '\'' {
-			s.quote, s.state = c, stValue
+			s.quote, s.state, s.value = c, stValue, s.size()
 		} else if !isSpace(c) {
 			return evMore, malformed("attribute without quotes")
 		}
