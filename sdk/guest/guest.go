@@ -71,6 +71,7 @@ func Handle(request []byte) []byte {
 	if !ok {
 		return nil
 	}
+	lastChange.event = nil
 	out := replyBuf[:0]
 	switch num {
 	case callOpen:

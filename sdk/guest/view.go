@@ -1,6 +1,9 @@
 package guest
 
-import "time"
+import (
+	"time"
+	"unsafe"
+)
 
 // ChangeKind names a kind of change; the numbers are those of sdk.ChangeKind.
 type ChangeKind uint8
@@ -50,15 +53,27 @@ func (e Event) Dedup() string { return str(e.b, 6) }
 // Via lists the links that it passed.
 func (e Event) Via() []string { return strs(e.b, 7) }
 
+// lastChange remembers where the change of the event at hand is, since most
+// handlers look at it more than once.
+var lastChange struct {
+	event *byte
+	kind  ChangeKind
+	body  []byte
+}
+
 // change finds the change: its kind and its message.
 func (e Event) change() (ChangeKind, []byte) {
+	if lastChange.event != nil && lastChange.event == unsafe.SliceData(e.b) {
+		return lastChange.kind, lastChange.body
+	}
 	for b := e.b; len(b) > 0; {
 		num, raw, rest, ok := next(b)
 		if !ok {
 			break
 		}
 		if num >= 21 && num <= 40 {
-			return ChangeKind(num - 20), raw
+			lastChange.event, lastChange.kind, lastChange.body = unsafe.SliceData(e.b), ChangeKind(num-20), raw
+			return lastChange.kind, raw
 		}
 		b = rest
 	}

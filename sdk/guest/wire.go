@@ -59,19 +59,56 @@ func nextField(b []byte) (num uint32, raw []byte, v uint64, rest []byte, ok bool
 	return 0, nil, 0, nil, false
 }
 
-// field finds the last occurrence of a length-delimited field.
+// field finds the first occurrence of a length-delimited field; the host writes
+// each single field once. Tags and sizes below 128, which nearly all are, take
+// the short way.
 func field(b []byte, want uint32) (out []byte, found bool) {
-	for len(b) > 0 {
-		num, raw, _, rest, ok := nextField(b)
-		if !ok {
-			return out, found
+	for i := 0; i < len(b); {
+		tag := uint64(b[i])
+		i++
+		if tag >= 0x80 {
+			v, n := varint(b[i-1:])
+			if n == 0 {
+				return nil, false
+			}
+			tag, i = v, i-1+n
 		}
-		if num == want && raw != nil {
-			out, found = raw, true
+		switch tag & 7 {
+		case wireBytes:
+			if i >= len(b) {
+				return nil, false
+			}
+			size := uint64(b[i])
+			i++
+			if size >= 0x80 {
+				v, n := varint(b[i-1:])
+				if n == 0 {
+					return nil, false
+				}
+				size, i = v, i-1+n
+			}
+			if size > uint64(len(b)-i) {
+				return nil, false
+			}
+			end := i + int(size)
+			if uint32(tag>>3) == want {
+				return b[i:end:end], true
+			}
+			i = end
+		case wireVarint:
+			for i < len(b) && b[i] >= 0x80 {
+				i++
+			}
+			i++
+		case wire64:
+			i += 8
+		case wire32:
+			i += 4
+		default:
+			return nil, false
 		}
-		b = rest
 	}
-	return out, found
+	return nil, false
 }
 
 // str copies a string field.

@@ -26,14 +26,11 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		out := filepath.Join(dir, "guest.wasm")
-		cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./testdata/goguest")
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		if msg, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build guest: %v\n%s", err, msg)
-			return 1
+		goGuest, err = buildGuest(dir, "goguest")
+		if err == nil {
+			leanGuest, err = buildGuest(dir, "leanguest")
 		}
-		if goGuest, err = os.ReadFile(out); err == nil {
+		if err == nil {
 			rawGuest, err = os.ReadFile("testdata/cguest/raw.wasm")
 		}
 		if err == nil {
@@ -49,10 +46,21 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// buildGuest compiles a Go guest of testdata.
+func buildGuest(dir, name string) ([]byte, error) {
+	out := filepath.Join(dir, name+".wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./testdata/"+name)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build %s: %w\n%s", name, err, msg)
+	}
+	return os.ReadFile(out)
+}
+
 var (
-	goGuest, rawGuest []byte
-	cacheDir          string
-	sharedHost        *Host
+	goGuest, leanGuest, rawGuest []byte
+	cacheDir                     string
+	sharedHost                   *Host
 )
 
 // fakeHost records what a link does.

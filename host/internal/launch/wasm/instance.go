@@ -46,7 +46,7 @@ type instance struct {
 	mem    api.Memory
 	alloc  api.Function
 	handle api.Function
-	meter  bool // stops by fuel; else by the runtime, or (trusted) not at all
+	timed  bool // stopped by the runtime, which wants a context with a deadline
 	stack  [2]uint64
 	buf    uint32 // request buffer in the guest
 	bufLen uint32
@@ -115,7 +115,7 @@ func refuel(ctx context.Context, _ api.Module, stack []uint64) {
 
 // newInstance instantiates a compiled module and runs its initialisers.
 func newInstance(ctx context.Context, r wazero.Runtime, cm wazero.CompiledModule, env *environment, o instanceOptions) (inst *instance, err error) {
-	inst = &instance{env: env, meter: o.metered}
+	inst = &instance{env: env, timed: !o.metered && !o.trusted}
 	inst.begin(ctx, 0, o.initTime, initHostCalls)
 	defer inst.end()
 	defer func() {
@@ -124,7 +124,7 @@ func newInstance(ctx context.Context, r wazero.Runtime, cm wazero.CompiledModule
 		}
 	}()
 	var c context.Context = &inst.call
-	if !o.metered && !o.trusted {
+	if inst.timed {
 		var cancel context.CancelFunc
 		c, cancel = context.WithDeadline(c, inst.call.deadline)
 		defer cancel()
@@ -166,7 +166,7 @@ func (i *instance) do(ctx context.Context, kind int, limit time.Duration, req, d
 	i.begin(ctx, kind, limit, MaxHostCalls)
 	defer i.end()
 	var c context.Context = &i.call
-	if !i.meter {
+	if i.timed {
 		var cancel context.CancelFunc
 		c, cancel = context.WithDeadline(c, i.call.deadline)
 		defer cancel()

@@ -197,7 +197,9 @@ func (m *Module) rewriteBody(out []byte, c *cursor, params uint32) []byte {
 	if p.bulk {
 		out = append(out, 1, 0x7f)
 	}
-	out = e.head(out, 0)
+	if !p.merged {
+		out = e.head(out, 0)
+	}
 	done := codeAt
 	for _, ed := range p.edits {
 		out = append(out, c.b[done:ed.at]...)

@@ -57,6 +57,7 @@ type plan struct {
 	edits   []edit
 	weights []int64 // cost of region 0 (function entry) and of each loop
 	bulk    bool    // a scratch i32 is needed
+	merged  bool    // the first loop pays for the function's entry as well
 }
 
 // frame is an open control block; region is the loop (or function) it belongs to.
@@ -72,6 +73,7 @@ type walker struct {
 	locals uint32
 	frames []frame
 	plan   plan
+	branch bool // something before the first loop may branch, call or end
 }
 
 // walk reads the instructions of a body from the cursor to its end. Each
@@ -87,7 +89,20 @@ func (m *Module) walk(c *cursor, locals uint32) plan {
 	if c.err == nil && c.left() != 0 {
 		c.fail(ErrMalformed, "%d bytes behind the function's end", c.left())
 	}
+	if w.plan.merged {
+		w.plan.weights[1] += w.plan.weights[0]
+	}
 	return w.plan
+}
+
+// straight reports whether an instruction always goes on with the next one,
+// inside the function, or traps.
+func straight(op byte) bool {
+	switch op {
+	case 0x01, opBlock, opLoop, opGlobalGet, opGlobalSet, opLocalGet, opLocalSet, opLocalTee, opI32Const, opI64Const, opF32Const, opF64Const, 0x1a, 0x1b:
+		return true
+	}
+	return op >= 0x28 && op <= 0x3e || op >= 0x45 && op <= 0xc4
 }
 
 // instruction reads one instruction with its immediates.
@@ -95,6 +110,7 @@ func (w *walker) instruction() {
 	c := w.c
 	start := c.pos
 	op := c.byte()
+	w.branch = w.branch || !straight(op)
 	switch {
 	case op == opBlock || op == opLoop || op == opIf:
 		w.open(op)
@@ -169,6 +185,10 @@ func (w *walker) open(op byte) {
 	region := w.frames[len(w.frames)-1].region
 	if op == opLoop {
 		region = uint32(len(w.plan.weights))
+		// A first loop that is reached in any case can pay for the entry: the code
+		// of Go's compiler, where nearly every function is such a loop, then has
+		// one charge in place of two.
+		w.plan.merged = w.plan.merged || region == 1 && !w.branch
 		w.plan.weights = append(w.plan.weights, 0)
 		w.plan.edits = append(w.plan.edits, edit{kind: editHead, at: c.pos, end: c.pos, value: region})
 	}

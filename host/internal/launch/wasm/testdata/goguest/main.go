@@ -40,6 +40,8 @@ func filter(e guest.Event) guest.Verdict {
 	switch word {
 	case "shout":
 		return e.Patch().SetText(strings.ToUpper(rest)).AddTag("loud").Verdict()
+	case "mark":
+		return e.Patch().SetText("marked").AddTag("seen").Verdict()
 	case "tags":
 		return e.Patch().SetTags(strings.Fields(rest)...).SetTitle("").SetVisibility(1).Verdict()
 	case "drop":
