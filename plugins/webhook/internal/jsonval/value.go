@@ -4,7 +4,10 @@
 // keys win, so that a filter and a reader could see different texts.
 package jsonval
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Kind is the kind of a Value.
 type Kind uint8
@@ -77,7 +80,8 @@ func (v Value) Scalar() (string, bool) {
 }
 
 // Data gives v as the types that text/template works with: map[string]any,
-// []any, string, bool, int64, float64 for other numbers that fit, and nil.
+// []any, string, bool, int64, float64, a string for whole numbers beyond int64,
+// and nil.
 // Members that are null are left out, so that a path through them is empty
 // instead of an error.
 func (v Value) Data() any {
@@ -88,10 +92,10 @@ func (v Value) Data() any {
 		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
 			return n
 		}
-		if f, err := strconv.ParseFloat(v.Text, 64); err == nil {
+		if f, err := strconv.ParseFloat(v.Text, 64); err == nil && strings.ContainsAny(v.Text, ".eE") {
 			return f
 		}
-		return v.Text
+		return v.Text // more digits than a float64 keeps
 	case String:
 		return v.Text
 	case List:
