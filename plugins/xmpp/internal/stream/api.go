@@ -39,7 +39,7 @@ type Plaintext int
 // Permissions for plain text.
 const (
 	PlaintextNever    Plaintext = iota // no credentials without TLS
-	PlaintextLoopback                  // only if the peer's address is a loopback address
+	PlaintextLoopback                  // only if the peer's address is a loopback address; then STARTTLS is used only if the server requires it
 	PlaintextAnywhere                  // the operator waived TLS, for instance inside a private network
 )
 

@@ -43,10 +43,10 @@ type managed struct {
 	sm      bool          // acknowledgements are on
 	id      string        // for resumption; "" if the server does not allow it
 	jid     string
-	ended   bool // the stream was closed in good order: nothing to resume
+	ended   atomic.Bool // the stream was ended for good: nothing to resume
 }
 
-func (m *managed) resumable() bool { return m.sm && m.id != "" && !m.ended }
+func (m *managed) resumable() bool { return m.sm && m.id != "" && !m.ended.Load() }
 
 // flow is one live connection.
 type flow struct {
@@ -113,7 +113,6 @@ func (s *Session) live(ctx context.Context, est *established, inbox chan<- inIte
 	var se *StreamError
 	switch {
 	case errors.As(rerr, &se):
-		f.managed.ended = true // RFC 6120 §4.9.1.1: a stream error is final
 		if se.Condition == "conflict" {
 			return fmt.Errorf("%w: %w", ErrConflict, se)
 		}
@@ -155,7 +154,7 @@ func (f *flow) read(inbox chan<- inItem) error {
 		}
 		switch p.Kind {
 		case xmltok.End:
-			f.managed.ended = true
+			f.managed.ended.Store(true)
 			return errClosed
 		case xmltok.Header:
 			return fmt.Errorf("read stream: %w: second header", xmltok.ErrNotWellFormed)
@@ -187,6 +186,7 @@ func (f *flow) element(e xmltok.Element, inbox chan<- inItem) error {
 	switch e.Name.Space {
 	case packet.NSStream:
 		if e.Name.Local == "error" {
+			f.managed.ended.Store(true) // RFC 6120 §4.9.1.1: a stream error is final
 			return streamError(e)
 		}
 	case nsSM:

@@ -86,8 +86,8 @@ func ctx(t testing.TB) context.Context {
 	return c
 }
 
-func servers() map[string]func(testing.TB, itest.Options) *itest.Server {
-	return map[string]func(testing.TB, itest.Options) *itest.Server{"prosody": itest.Prosody, "ejabberd": itest.Ejabberd}
+func servers() map[string]func(itest.TB, itest.Options) *itest.Server {
+	return map[string]func(itest.TB, itest.Options) *itest.Server{"prosody": itest.Prosody, "ejabberd": itest.Ejabberd}
 }
 
 func componentOptions(srv *itest.Server) Options {

@@ -125,7 +125,8 @@ func (f *flow) ask(b *batch, force bool) {
 	f.probe.mu.Unlock()
 }
 
-// alive asks for a sign of life after a silence, and ends the stream if none came. A reader that waits for the handler cannot hear one.
+// alive asks for a sign of life after a silence, or for a confirmation of what was written since the last one, so that little is in doubt
+// when a stream breaks. It ends the stream if no sign came. A reader that waits for the handler cannot hear one.
 func (f *flow) alive(b *batch, now time.Time) error {
 	f.probe.mu.Lock()
 	sent := f.probe.sent
@@ -135,7 +136,7 @@ func (f *flow) alive(b *batch, now time.Time) error {
 	case f.stalled.Load():
 	case !sent.IsZero() && now.Sub(sent) > f.s.opt.PingTimeout && now.Sub(heard) > f.s.opt.PingTimeout:
 		return ErrPingTimeout
-	case sent.IsZero() && now.Sub(heard) >= f.s.opt.PingInterval:
+	case sent.IsZero() && (f.managed.ledger.len() > 0 || now.Sub(heard) >= f.s.opt.PingInterval):
 		f.ask(b, true)
 	}
 	return nil
@@ -192,7 +193,7 @@ func (f *flow) failed(b *batch, n int, cause error) {
 func (f *flow) goodbye(last bool) {
 	_ = f.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	if last {
-		f.managed.ended = true
+		f.managed.ended.Store(true)
 	}
 	if !f.managed.resumable() { // the end tag would end what can be resumed
 		_, _ = f.conn.Write([]byte("</stream:stream>"))
