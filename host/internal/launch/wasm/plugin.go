@@ -163,25 +163,33 @@ func (p *Plugin) time() time.Duration {
 	return DefaultTime
 }
 
-// compile validates the original, rewrites it and compiles the result.
+// compile validates the original, rewrites it and compiles the result. What was
+// validated and rewritten before is read back from the cache.
 func (h *Host) compile(m *meter.Module, binary []byte, limits instanceOptions, digest [32]byte) (*compiled, error) {
-	ctx := context.Background() // the runtime does not look at it while it compiles
-	code := binary
-	if !limits.trusted {
-		if err := h.validate(ctx, binary, digest); err != nil {
-			return nil, err
-		}
-		out, err := m.Rewrite()
-		switch {
-		case err == nil:
-			code, limits.metered = out, true
-		case !errors.Is(err, meter.ErrUnsupported):
-			return nil, err
+	if limits.trusted {
+		return h.build(m, binary, limits)
+	}
+	kept := h.keptFile(digest, limits)
+	if code := readKept(kept); code != nil {
+		limits.metered = true
+		if c, err := h.build(m, code, limits); err == nil {
+			return c, nil // else the file is damaged and is written again
 		}
 	}
+	if err := validate(binary); err != nil {
+		return nil, err
+	}
+	code, err := m.Rewrite()
+	switch {
+	case errors.Is(err, meter.ErrUnsupported):
+		return h.build(m, binary, instanceOptions{memory: limits.memory, initTime: limits.initTime})
+	case err != nil:
+		return nil, err
+	}
+	limits.metered = true
 	c, err := h.build(m, code, limits)
 	if err == nil {
-		h.remember(digest)
+		keep(kept, code)
 	}
 	return c, err
 }
@@ -210,14 +218,9 @@ func (h *Host) build(m *meter.Module, code []byte, limits instanceOptions) (*com
 	return c, nil
 }
 
-// validate has the runtime check the original module, without making code of
-// it. A module that was found valid before, by digest, is not checked again.
-func (h *Host) validate(ctx context.Context, binary []byte, digest [32]byte) error {
-	if h.opts.Dir != "" {
-		if _, err := os.Stat(h.checkedFile(digest)); err == nil {
-			return nil
-		}
-	}
+// validate has the runtime check the original module, without making code of it.
+func validate(binary []byte) error {
+	ctx := context.Background()
 	cfg := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features).WithDebugInfoEnabled(false)
 	r := wazero.NewRuntimeWithConfig(ctx, cfg)
 	defer func() { _ = r.Close(ctx) }()
@@ -229,17 +232,47 @@ func (h *Host) validate(ctx context.Context, binary []byte, digest [32]byte) err
 	return nil
 }
 
-// checkedFile is the mark of a valid module.
-func (h *Host) checkedFile(digest [32]byte) string {
-	return filepath.Join(h.opts.Dir, "checked", hex.EncodeToString(digest[:]))
+// keptFile is where the metered form of a valid module is kept; empty without a
+// folder. The name holds all that the form depends on.
+func (h *Host) keptFile(digest [32]byte, limits instanceOptions) string {
+	if h.opts.Dir == "" {
+		return ""
+	}
+	return filepath.Join(h.opts.Dir, "metered", fmt.Sprintf("%x-%d-v%d.wasm", digest, pages(limits.memory), meter.Version))
 }
 
-// remember leaves the mark; without it the next start only takes longer.
-func (h *Host) remember(digest [32]byte) {
-	if h.opts.Dir != "" {
-		if err := os.WriteFile(h.checkedFile(digest), nil, 0o600); err != nil {
-			slog.Debug("mark of a checked module was not written", "error", err)
+// readKept reads a metered module, whose own digest stands in front; nil when
+// there is none or it is damaged.
+func readKept(name string) []byte {
+	if name == "" {
+		return nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil || len(b) < sha256.Size || sha256.Sum256(b[sha256.Size:]) != [32]byte(b[:sha256.Size]) {
+		return nil
+	}
+	return b[sha256.Size:]
+}
+
+// keep writes a metered module; without it the next start only takes longer.
+func keep(name string, code []byte) {
+	if name == "" {
+		return
+	}
+	sum := sha256.Sum256(code)
+	f, err := os.CreateTemp(filepath.Dir(name), "new-")
+	if err == nil {
+		_, err = f.Write(append(sum[:], code...))
+		err = errors.Join(err, f.Close())
+		if err == nil {
+			err = os.Rename(f.Name(), name)
 		}
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}
+	if err != nil {
+		slog.Debug("metered module was not kept", "error", err)
 	}
 }
 

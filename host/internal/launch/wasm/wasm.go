@@ -108,7 +108,7 @@ func NewHost(opts Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open compile cache %s: %w", opts.Dir, err)
 	}
-	if err := os.MkdirAll(filepath.Join(opts.Dir, "checked"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(opts.Dir, "metered"), 0o700); err != nil {
 		return nil, fmt.Errorf("open compile cache %s: %w", opts.Dir, err)
 	}
 	h.cache = cache

@@ -29,6 +29,9 @@ const (
 	RefuelName = "refuel"
 )
 
+// Version changes with every change of what Rewrite writes.
+const Version = 1
+
 // Errors that a caller tells apart. Every error of this package wraps one of them.
 var (
 	// ErrMalformed means that the bytes are not a module of the binary format.
