@@ -69,6 +69,16 @@ func (r *request) find(remote sdk.RemoteID, known map[store.Key]store.Known) (st
 	return kn, nil, ok
 }
 
+// learn lets later events of the request see what an earlier one changed.
+func (r *request) learn(remote sdk.RemoteID, known map[store.Key]store.Known, kn *store.Known) {
+	k := r.key(remote)
+	if e, ok := r.fresh[k]; ok {
+		e.Item.State, e.Item.Moderated, e.Item.Revision, e.Item.Visibility = kn.State, kn.Moderated, kn.Revision, kn.Visibility
+		return
+	}
+	known[k] = *kn
+}
+
 func (r *request) decide(j *job, known map[store.Key]store.Known) error {
 	switch c := j.ev.Change.(type) {
 	case sdk.ItemCreated:
@@ -166,13 +176,11 @@ func (r *request) update(j *job, c *sdk.ItemUpdated, known map[store.Key]store.K
 		return nil
 	}
 	change := store.ItemChange{Op: store.ItemRevise, ID: kn.Item, Revision: kn.Revision + 1, Visibility: c.Item.Visibility}
-	if made != nil {
-		made.Item.Revision++ // for a third change of the item in this request
-		made.Item.Visibility = c.Item.Visibility
-		change.Revision = made.Item.Revision
-	}
 	setRevision(j, change.Revision)
 	r.write(j, change, made, nil, kn.Visibility)
+	if kn.Revision, kn.Visibility = change.Revision, change.Visibility; j.decided == verdictStored {
+		r.learn(c.Target.Remote, known, &kn)
+	}
 	return nil
 }
 
@@ -214,8 +222,8 @@ func (r *request) retract(j *job, c *sdk.ItemRetracted, known map[store.Key]stor
 	default:
 		r.write(j, change, made, nil, sdk.VisibilityPlace)
 	}
-	if made != nil {
-		made.Item.State = store.ItemRetracted
+	if kn.State, kn.Moderated = store.ItemRetracted, c.Moderated; j.decided == verdictStored {
+		r.learn(c.Target.Remote, known, &kn)
 	}
 	return nil
 }
@@ -282,9 +290,9 @@ func (r *request) add(j *job, e *store.Entry) {
 func (r *request) write(j *job, change store.ItemChange, made *store.Entry, wait *store.Wait, before sdk.Visibility) {
 	var targets []route.Target
 	var primary *store.Entry
-	for k := range j.variants {
-		v := &j.variants[k]
-		e := r.entry(j, v, &targets, wait)
+	kept := merged(j.variants, wait != nil)
+	for k := range kept {
+		e := r.entry(j, &kept[k], &targets, wait)
 		if primary == nil {
 			primary, e.Item, e.ItemFrom, e.Resume = e, change, made, j.resume
 		} else {

@@ -37,6 +37,31 @@ next:
 	return out
 }
 
+// merged joins the variants that turned out to be the same: those that passed
+// unchanged, and, for an event that waits, all that passed, since the filters
+// will see it again.
+func merged(vs []variant, waits bool) []variant {
+	if len(vs) == 1 {
+		return vs
+	}
+	out := make([]variant, 0, len(vs))
+	same := -1
+	for _, v := range vs {
+		switch {
+		case v.res.Verb != sdk.Pass || v.res.Changed && !waits:
+			out = append(out, v)
+		case same < 0:
+			same = len(out)
+			out = append(out, v)
+		default:
+			m := &out[same]
+			m.ways = append(slices.Clone(m.ways), v.ways...)
+			m.res.Steps = append(slices.Clone(m.res.Steps), v.res.Steps...)
+		}
+	}
+	return out
+}
+
 // batch is the variants of several jobs that go through the same filters.
 type batch struct {
 	uses []route.FilterUse
