@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"bridgehost/sdk"
 )
@@ -24,6 +25,7 @@ const (
 type Host struct {
 	log    *slog.Logger
 	events chan sdk.Event
+	calls  atomic.Int64
 
 	mu      sync.Mutex
 	reports []sdk.Report
@@ -50,6 +52,9 @@ func NewHost(log *slog.Logger) *Host {
 	}
 }
 
+// Calls counts the calls of Publish, Report and the store.
+func (h *Host) Calls() int { return int(h.calls.Load()) }
+
 // Events gives what was published, in order, without repeats of Event.Dedup.
 func (h *Host) Events() <-chan sdk.Event { return h.events }
 
@@ -62,6 +67,7 @@ func (h *Host) Refuse(f func([]sdk.Event) error) {
 
 // Publish implements sdk.Host.
 func (h *Host) Publish(ctx context.Context, events ...sdk.Event) error {
+	h.calls.Add(1)
 	h.mu.Lock()
 	refuse := h.refuse
 	h.mu.Unlock()
@@ -96,6 +102,7 @@ func (h *Host) seen(key string) bool {
 
 // Report implements sdk.Host.
 func (h *Host) Report(_ context.Context, reports ...sdk.Report) error {
+	h.calls.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reports = append(h.reports, reports...)
@@ -136,6 +143,7 @@ func (h *Host) Log() *slog.Logger { return h.log }
 
 // Get implements sdk.Store.
 func (h *Host) Get(_ context.Context, key string) ([]byte, error) {
+	h.calls.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.values[key]), nil
@@ -143,6 +151,7 @@ func (h *Host) Get(_ context.Context, key string) ([]byte, error) {
 
 // Set implements sdk.Store.
 func (h *Host) Set(_ context.Context, key string, value []byte) error {
+	h.calls.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, known := h.values[key]
@@ -163,6 +172,7 @@ func (h *Host) Set(_ context.Context, key string, value []byte) error {
 
 // Keys implements sdk.Store.
 func (h *Host) Keys(_ context.Context, prefix, after string) ([]string, error) {
+	h.calls.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var keys []string
