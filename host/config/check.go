@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"bridgehost/sdk"
 )
@@ -27,6 +29,7 @@ type checker struct {
 // check finds what is wrong although every value alone is right.
 func (c *Config) check(faults *Errors) {
 	k := &checker{c, faults}
+	k.host()
 	k.listeners()
 	for _, name := range sortedKeys(c.Links) {
 		k.link(name)
@@ -38,9 +41,25 @@ func (c *Config) check(faults *Errors) {
 	for i := range c.Gateways {
 		k.gateway(i)
 	}
-	if len(c.Links) == 0 {
+	if len(c.Links) == 0 && !k.holes() && !c.sources[0].has("link") {
 		k.at("link", "", "no link is configured", `add one: [link.NAME] with plugin = "xmpp"`)
 	}
+	k.unused()
+}
+
+// holes reports whether parts of the files could not be read, so that what is
+// named elsewhere may be in them.
+func (k *checker) holes() bool {
+	return slices.ContainsFunc(k.c.sources, func(s *source) bool { return s.holes })
+}
+
+// missing notes that a key of a table is not there; a key with a wrong value has
+// been reported.
+func (k *checker) missing(table, key, problem, remedy string) {
+	if b, ok := k.c.bases[table]; ok && (b.src.has(b.path+"."+key) && b.src.bad[b.path+"."+key] || b.src.holes) {
+		return
+	}
+	k.at(table, "", problem, remedy)
 }
 
 // at notes a fault at a key below a table of the file.
@@ -54,10 +73,52 @@ func (k *checker) at(table, key, problem, remedy string) {
 		path += "." + key
 	}
 	pos := b.src.at(path)
-	if key == "" {
+	switch {
+	case key == "":
 		pos = b.src.atKey(path)
+	case b.src.bad[path]:
+		return // one fault for one value
+	default:
+		b.src.bad[path] = true
 	}
 	k.faults.add(pos, b.src.text, cmp.Or(path, table), problem, remedy)
+}
+
+// host checks the numbers of [host].
+func (k *checker) host() {
+	if k.c.Host.CrashLimit < 1 {
+		k.at("host", "crash_limit", fmt.Sprintf("%d crashes cannot be counted", k.c.Host.CrashLimit), "write at least 1")
+	}
+	if k.c.Host.CrashWindow <= 0 {
+		k.at("host", "crash_window", "the window has no length", `write for example "10m"`)
+	}
+	if k.c.Host.Data == "" {
+		k.at("host", "data", "the data folder has no name", `write for example data = "/var/lib/bridgehost"`)
+	}
+}
+
+// unused warns of links that take no part in anything.
+func (k *checker) unused() {
+	used := map[string]bool{}
+	for _, r := range k.c.Routes {
+		for _, place := range append([]string{r.From}, r.To...) {
+			name, _, _ := strings.Cut(place, ":")
+			used[name] = true
+		}
+		for _, f := range r.Filters {
+			used[f] = true
+		}
+	}
+	for _, g := range k.c.Gateways {
+		for _, name := range append(slices.Clone(g.Links), g.Filters...) {
+			used[name] = true
+		}
+	}
+	for _, name := range sortedKeys(k.c.Links) {
+		if !used[name] {
+			k.c.warn(k.c.Locate(name, ""), "no route uses the link "+name, "add a [[route]], or remove the link")
+		}
+	}
 }
 
 func (k *checker) listeners() {
@@ -69,7 +130,7 @@ func (k *checker) listeners() {
 	}
 	if h.PublicURL != "" {
 		u, err := url.Parse(h.PublicURL)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" {
+		if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			k.at("http", "public_url", fmt.Sprintf("%q is no address of a site", h.PublicURL), `write it as "https://bridge.example.org"`)
 		}
 		k.c.HTTP.PublicURL = strings.TrimRight(h.PublicURL, "/")
@@ -82,6 +143,29 @@ func (k *checker) listeners() {
 	if (h.Certificate == "") != (h.Key == "") {
 		k.at("http", "", "certificate and key go together", "set both, or none behind a proxy")
 	}
+	k.certificate("certificate", &k.c.HTTP.Certificate)
+	k.certificate("key", &k.c.HTTP.Key)
+	if host, _, err := net.SplitHostPort(a.Listen); err == nil && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		k.c.warn(k.c.bases["admin"].src.at("admin.listen"), "the admin listener is open to other machines", "listen on 127.0.0.1, or protect it")
+	}
+}
+
+// certificate makes the path of a TLS file absolute and checks that it is there.
+func (k *checker) certificate(key string, path *string) {
+	b, ok := k.c.bases["http"]
+	if *path == "" || !ok {
+		return
+	}
+	if !filepath.IsAbs(*path) {
+		*path = filepath.Join(filepath.Dir(b.src.file), *path)
+	}
+	info, err := os.Stat(*path)
+	switch {
+	case err != nil || info.IsDir():
+		k.at("http", key, "there is no file "+*path, nearestFile(*path))
+	case key == "key" && info.Mode().Perm()&0o007 != 0:
+		k.at("http", key, fmt.Sprintf("the file %s can be used by everybody (mode %04o)", *path, info.Mode().Perm()), "chmod 600 "+*path)
+	}
 }
 
 func (k *checker) listen(table, addr string) {
@@ -91,7 +175,9 @@ func (k *checker) listen(table, addr string) {
 	host, port, err := net.SplitHostPort(addr)
 	n, bad := strconv.Atoi(port)
 	switch {
-	case err != nil, bad != nil, n < 0, n > 65535:
+	case err == nil && (bad != nil || n < 0 || n > 65535):
+		k.at(table, "listen", fmt.Sprintf("%q is no port", port), "write a number from 1 to 65535")
+	case err != nil:
 		k.at(table, "listen", fmt.Sprintf("%q is no address with a port", addr), `write it as "127.0.0.1:8080"`)
 	case host != "" && host != "localhost" && net.ParseIP(host) == nil:
 		k.at(table, "listen", fmt.Sprintf("%q is no IP address", host), `listen on an address of this machine, such as "127.0.0.1:`+port+`"`)
@@ -104,7 +190,11 @@ var abilities = []string{"log", "kv", "timer", "emit", "http", "command", "confi
 func (k *checker) link(name string) {
 	l, table := k.c.Links[name], "link."+name
 	if !linkName.MatchString(name) {
-		k.at(table, "", fmt.Sprintf("%q is no name of a link", name), "use small letters, digits, - and _")
+		remedy := "use small letters, digits, - and _"
+		if lower := strings.ToLower(name); linkName.MatchString(lower) {
+			remedy = fmt.Sprintf("write [link.%s]", lower)
+		}
+		k.at(table, "", fmt.Sprintf("%q is no name of a link", name), remedy)
 	}
 	path, isModule := l.Module(k.c.Dir())
 	if !isModule {
@@ -112,7 +202,7 @@ func (k *checker) link(name string) {
 	}
 	switch {
 	case l.Plugin == "":
-		k.at(table, "", "the link "+name+" names no plugin", `add plugin = "xmpp", "wasm:FILE" or "exec:FILE"`)
+		k.missing(table, "plugin", "the link "+name+" names no plugin", `add plugin = "xmpp", "wasm:FILE" or "exec:FILE"`)
 	case path != "":
 		k.file(table, name, l, path)
 	case strings.Contains(l.Plugin, ":"):
@@ -127,12 +217,20 @@ func (k *checker) link(name string) {
 		}
 	}
 	for i, g := range l.Grant {
-		if !slices.Contains(abilities, g) {
+		if g != "" && !slices.Contains(abilities, g) {
 			k.at(table, "grant["+strconv.Itoa(i)+"]", fmt.Sprintf("there is no ability %q", g), suggest(g, abilities))
 		}
 	}
 	if l.Limits.Memory < 64<<10 || l.Limits.Memory > 1<<30 {
 		k.at(table, "limits.memory", "the memory of a module is between 64KiB and 1GiB", `write limits = { memory = "32MiB" }`)
+	}
+	if l.Limits.Time <= 0 || time.Duration(l.Limits.Time) > time.Minute {
+		k.at(table, "limits.time", "the time of a call is more than 0 and at most one minute", `write limits = { time = "100ms" }`)
+	}
+	for name := range l.Secrets {
+		if raw, ok := k.table(table)["secrets"].(map[string]any)[name].(string); ok {
+			k.c.plainSecret(l, raw, k.c.bases[table].path+".secrets."+name, k.c.bases[table].src)
+		}
 	}
 	l.json = k.c.linkJSON(name, k.faults)
 }
@@ -149,7 +247,7 @@ func (k *checker) table(key string) map[string]any {
 func (k *checker) file(table, name string, l *Link, path string) {
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() {
-		k.at(table, "plugin", fmt.Sprintf("there is no file %s", path), "correct the path, or build the plugin first")
+		k.at(table, "plugin", fmt.Sprintf("there is no file %s", path), nearestFile(path))
 		return
 	}
 	if l.SHA256 == "" {
@@ -162,7 +260,7 @@ func (k *checker) file(table, name string, l *Link, path string) {
 	}
 	switch {
 	case l.SHA256 == "":
-		k.at(table, "plugin", "no checksum is known of "+path, "run: bridgehost plugin install "+path+", or add sha256 to the link")
+		k.missing(table, "sha256", "no checksum is known of "+path, "run: bridgehost plugin install "+path+", or add sha256 to the link")
 	case len(l.SHA256) != 64 || strings.Trim(strings.ToLower(l.SHA256), "0123456789abcdef") != "":
 		k.at(table, "sha256", "a sha256 is 64 hexadecimal digits", "run: bridgehost plugin inspect "+path)
 	}
@@ -170,9 +268,16 @@ func (k *checker) file(table, name string, l *Link, path string) {
 
 // place reads a place of a route and reports what is wrong with it.
 func (k *checker) place(table, key, place string) (sdk.Ref, bool) {
+	if b := k.c.bases[table]; b.src.bad[b.path+"."+key] {
+		return sdk.Ref{}, false
+	}
 	ref, ok := sdk.ParseRef(place)
 	if !ok {
-		k.at(table, key, fmt.Sprintf("%q is no place", place), `write link:place, such as "home:ops@muc.example.org"`)
+		remedy := `write link:place, such as "home:ops@muc.example.org"`
+		if i := strings.IndexAny(place, "/ .;|"); i > 0 && k.c.Links[place[:i]] != nil {
+			remedy = fmt.Sprintf("did you mean %q?", place[:i]+":"+strings.TrimSpace(place[i+1:]))
+		}
+		k.at(table, key, fmt.Sprintf("%q is no place", place), remedy)
 		return ref, false
 	}
 	return ref, k.linkExists(table, key, string(ref.Link))
@@ -182,7 +287,14 @@ func (k *checker) linkExists(table, key, name string) bool {
 	if k.c.Links[name] != nil {
 		return true
 	}
-	k.at(table, key, fmt.Sprintf("there is no link %q", name), suggest(name, sortedKeys(k.c.Links)))
+	remedy := suggest(name, sortedKeys(k.c.Links))
+	if k.holes() && Nearest(name, sortedKeys(k.c.Links)) == "" {
+		return false // it may be in the part that could not be read
+	}
+	if len(k.c.Links) == 0 {
+		remedy = "add [link." + name + "]"
+	}
+	k.at(table, key, fmt.Sprintf("there is no link %q", name), remedy)
 	return false
 }
 
@@ -197,10 +309,10 @@ func (k *checker) route(i int) {
 		}
 	}
 	if r.From == "" {
-		k.at(table, "", "the route has no from", `add from = "link:place"`)
+		k.missing(table, "from", "the route has no from", `add from = "link:place"`)
 	}
 	if len(r.To) == 0 {
-		k.at(table, "", "the route has no to", `add to = ["link:place"]`)
+		k.missing(table, "to", "the route has no to", `add to = ["link:place"]`)
 	}
 	if r.From != "" {
 		k.place(table, "from", r.From)
@@ -276,9 +388,9 @@ func (k *checker) around(edges []edge) {
 	reported := map[int]bool{}
 	for _, e := range edges {
 		r, from := k.c.Routes[e.route], e.from
-		path := follow(next, e.to, e.from, e.route, map[string]bool{})
+		path := follow(next, e, e.to, map[string]bool{})
 		if path == nil && r.BothWays {
-			from, path = e.to, follow(next, e.from, e.to, e.route, map[string]bool{})
+			from, path = e.to, follow(next, edge{e.to, e.from, e.route}, e.from, map[string]bool{})
 		}
 		if path != nil && !reported[e.route] {
 			reported[e.route] = true
@@ -292,21 +404,22 @@ func (k *checker) around(edges []edge) {
 	}
 }
 
-// follow looks for a way from one place to another by routes other than the
-// one given, and returns the places on it.
-func follow(next map[string][]edge, from, to string, not int, seen map[string]bool) []string {
-	if from == to {
-		return []string{to}
+// follow looks for a way from a place back to where edge e begins, by routes other
+// than that of e, and returns the places on it. The straight way back is no
+// circle: two rules in opposite directions are one in both with other filters.
+func follow(next map[string][]edge, e edge, from string, seen map[string]bool) []string {
+	if from == e.from {
+		return []string{from}
 	}
 	if seen[from] {
 		return nil
 	}
 	seen[from] = true
-	for _, e := range next[from] {
-		if e.route == not {
+	for _, step := range next[from] {
+		if step.route == e.route || step.from == e.to && step.to == e.from {
 			continue
 		}
-		if path := follow(next, e.to, to, not, seen); path != nil {
+		if path := follow(next, e, step.to, seen); path != nil {
 			return append([]string{from}, path...)
 		}
 	}

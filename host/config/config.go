@@ -106,9 +106,10 @@ type Link struct {
 	OnError    string            `toml:"on_error" default:"closed" enum:"open,closed" doc:"what happens to an event on which this filter fails"`
 	Optional   bool              `toml:"optional" default:"false" doc:"the host is ready also while this link is not up"`
 	Secrets    map[string]Secret `toml:"secrets" doc:"secrets that a module may ask for by name"`
-	Config     map[string]any    `toml:"config" doc:"the plugin's own settings; see its page"`
+	Config     map[string]any    `toml:"config" json:"-" doc:"the plugin's own settings; see its page"`
 
-	json json.RawMessage
+	json   json.RawMessage
+	hidden []string // values that no text may repeat
 }
 
 // Route is [[route]].
@@ -209,31 +210,10 @@ func (c *Config) Places(link string) []sdk.PlaceUse {
 	return out
 }
 
-// Locate gives the position of a key of a link's config table, or the nearest
-// table around it. An empty key means the link.
-func (c *Config) Locate(link, key string) Position {
-	b, ok := c.bases["link."+link]
-	if !ok {
-		return Position{File: c.Path, Line: 1, Col: 1}
+// DataDir gives the data folder as a path of the system.
+func (c *Config) DataDir() string {
+	if filepath.IsAbs(c.Host.Data) {
+		return c.Host.Data
 	}
-	if key == "" {
-		return b.src.atKey(b.path)
-	}
-	return b.src.at(b.path + ".config." + key)
-}
-
-// Fault makes an error at a key of a link's config table.
-func (c *Config) Fault(link, key, problem, remedy string) Error {
-	e := &Errors{}
-	pos := c.Locate(link, key)
-	var text []byte
-	if b, ok := c.bases["link."+link]; ok {
-		text = b.src.text
-	}
-	full := "link." + link
-	if key != "" {
-		full += ".config." + key
-	}
-	e.add(pos, text, full, problem, remedy)
-	return e.List[0]
+	return filepath.Join(c.Dir(), c.Host.Data)
 }

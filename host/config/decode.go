@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"bridgehost/sdk/settings"
 )
 
 var (
@@ -22,11 +24,15 @@ type decoder struct {
 }
 
 func (d *decoder) fault(path, problem, remedy string) {
-	d.src.faults.add(d.src.at(path), d.src.text, path, problem, remedy)
+	d.src.fault(d.src.at(path), path, problem, remedy)
 }
 
 // into stores v at target.
 func (d *decoder) into(path string, v any, target reflect.Value) {
+	if _, broken := v.(brokenValue); broken {
+		d.src.bad[path] = true
+		return
+	}
 	switch target.Type() {
 	case durationType:
 		d.duration(path, v, target)
@@ -121,7 +127,7 @@ func (d *decoder) duration(path string, v any, target reflect.Value) {
 		d.wrong(path, v, `a duration such as "5s" or "10m"`)
 		return
 	}
-	n, err := time.ParseDuration(s)
+	n, err := settings.ParseDuration(s)
 	if err != nil || n < 0 {
 		d.fault(path, fmt.Sprintf("%q is no duration", s), `write a number with a unit, such as "100ms", "5s" or "10m"`)
 		return
@@ -132,6 +138,10 @@ func (d *decoder) duration(path string, v any, target reflect.Value) {
 func (d *decoder) size(path string, v any, target reflect.Value) {
 	switch v := v.(type) {
 	case int64:
+		if v < 0 {
+			d.fault(path, fmt.Sprintf("%d is no size", v), `write a number of bytes, or one with a unit, such as "64MiB"`)
+			return
+		}
 		target.SetInt(v)
 	case string:
 		n, ok := ParseSize(v)
@@ -145,26 +155,10 @@ func (d *decoder) size(path string, v any, target reflect.Value) {
 	}
 }
 
-var sizeUnits = []struct {
-	name  string
-	bytes int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}}
-
 // ParseSize reads a size such as 64MiB; a number alone is bytes.
 func ParseSize(s string) (int64, bool) {
-	s = strings.TrimSpace(s)
-	unit := int64(1)
-	for _, u := range sizeUnits {
-		if rest, ok := strings.CutSuffix(s, u.name); ok {
-			s, unit = strings.TrimSpace(rest), u.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return 0, false
-	}
-	return n * unit, true
+	n, err := settings.ParseSize(s)
+	return int64(n), err == nil
 }
 
 // table fills a struct and reports keys that it does not have.
@@ -205,7 +199,7 @@ func (d *decoder) unknown(path, key string, names []string) {
 	if path != "" {
 		where = "in [" + path + "]"
 	}
-	d.src.faults.add(d.src.atKey(p), d.src.text, p, fmt.Sprintf("there is no key %q %s", key, where), suggest(key, names))
+	d.src.fault(d.src.atKey(p), p, fmt.Sprintf("there is no key %q %s", key, where), suggest(key, names))
 }
 
 // suggest gives the nearest word, or all of them.
@@ -238,6 +232,10 @@ func (d *decoder) list(path string, v any, target reflect.Value) {
 	if !ok {
 		if s, isString := v.(string); isString && target.Type().Elem().Kind() == reflect.String {
 			d.fault(path, path+" is a string", fmt.Sprintf("write a list: [%q]", s))
+			return
+		}
+		if _, isTable := v.(map[string]any); isTable && target.Type().Elem().Kind() == reflect.Pointer {
+			d.fault(path, path+" is one table, and there can be several", "write [["+path+"]]")
 			return
 		}
 		d.wrong(path, v, "a list, in brackets")

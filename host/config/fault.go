@@ -1,9 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
+	"regexp"
+	"slices"
 	"sort"
 	"strings"
+
+	"bridgehost/sdk/settings"
 )
 
 // Error is one fault of a configuration.
@@ -28,10 +33,16 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors are all faults of a configuration.
+// maxFaults bounds a list of faults; a file with more has another problem.
+const maxFaults = 200
+
+// Errors are all faults of a configuration, at most 200.
 type Errors struct {
 	List []Error
 }
+
+// full reports whether there is no room for more faults.
+func (e *Errors) full() bool { return len(e.List) >= maxFaults }
 
 // Error lists the faults and says how many there are.
 func (e *Errors) Error() string {
@@ -40,18 +51,24 @@ func (e *Errors) Error() string {
 		b.WriteString(f.Error())
 		b.WriteString("\n\n")
 	}
-	if n := len(e.List); n == 1 {
+	switch n := len(e.List); {
+	case n == 1:
 		b.WriteString("1 fault in the configuration")
-	} else {
+	case e.full():
+		fmt.Fprintf(&b, "%d faults in the configuration, and perhaps more", n)
+	default:
 		fmt.Fprintf(&b, "%d faults in the configuration", n)
 	}
 	return b.String()
 }
 
-// add notes a fault. Excerpts never show a line with a secret's value: see
-// excerpt.
+// add notes a fault. Excerpts never show a secret's value: see excerpt.
 func (e *Errors) add(pos Position, text []byte, key, problem, remedy string) {
-	e.List = append(e.List, Error{Position: pos, Key: key, Problem: problem, Remedy: remedy, Excerpt: excerpt(text, pos)})
+	if e.full() {
+		return
+	}
+	e.List = append(e.List, Error{Position: pos, Key: key, Problem: printable(problem), Remedy: printable(remedy),
+		Excerpt: excerpt(text, pos, secretKey.MatchString(key))})
 }
 
 // sorted puts the faults in the order of the files, and drops repeats.
@@ -84,73 +101,109 @@ func (e *Errors) err() error {
 	return e
 }
 
-// secretWords mark lines whose values are not repeated in an excerpt.
-var secretWords = []string{"secret", "password", "token", "passwd"}
+// secretKey matches keys whose values are secrets, by their name.
+var secretKey = regexp.MustCompile(`(?i)secret|password|passwd|passphrase|token|api_?key|private_?key`)
 
-// excerpt gives the line of a position with what is meant underlined. The value
-// of a line that may hold a secret is left out.
-func excerpt(text []byte, pos Position) string {
-	lines := strings.Split(string(text), "\n")
-	if pos.Line < 1 || pos.Line > len(lines) {
+// secretValue matches a key of that kind and its value.
+var secretValue = regexp.MustCompile(`(?i)((?:secret|password|passwd|passphrase|token|api_?key|private_?key)[^=:\s{]*\s*[=:]\s*)(\S.*)`)
+
+// secretForm matches a table that only names where a secret is.
+var secretForm = regexp.MustCompile(`^\{\s*([A-Za-z]+)\s*=\s*("[^"]*"|'[^']*'|)\s*\}`)
+
+// harmless reports whether a value is a table that names a secret, well spelt or nearly.
+func harmless(value string) bool {
+	m := secretForm.FindStringSubmatch(strings.TrimSpace(value))
+	return m != nil && (slices.Contains(secretForms, m[1]) || Nearest(m[1], secretForms) != "")
+}
+
+// secretLine reports whether a line holds a secret's value.
+func secretLine(line string) bool { return withoutSecret(line) != line }
+
+// withoutSecret cuts a line where the value of a secret begins.
+func withoutSecret(line string) string {
+	m := secretValue.FindStringSubmatchIndex(line)
+	if m == nil || harmless(line[m[4]:m[5]]) {
+		return line
+	}
+	return line[:m[4]] + "…"
+}
+
+// maxExcerpt bounds the characters of a line that are shown.
+const maxExcerpt = 160
+
+// excerpt gives the line of a position with what is meant underlined. Values of
+// secrets are left out; hidden says that the whole value is one.
+func excerpt(text []byte, pos Position, hidden bool) string {
+	line, ok := lineAt(text, pos.Line)
+	if !ok {
 		return ""
 	}
-	line := strings.TrimRight(lines[pos.Line-1], "\r")
-	lower := strings.ToLower(line)
-	for _, w := range secretWords {
-		if strings.Contains(lower, w) {
-			if i := strings.IndexByte(line, '='); i >= 0 {
-				line = line[:i+1] + " …"
-			}
-			break
-		}
+	line = withoutSecret(line)
+	if hidden {
+		line = hideValue(line)
 	}
-	start := min(max(pos.Col-1, 0), len(line))
-	end := min(start+max(pos.Len, 1), len(line))
+	chars := []rune(printable(line))
+	start := min(max(pos.Col-1, 0), len(chars))
+	end := min(start+max(pos.Len, 1), len(chars))
+	if cut := start - maxExcerpt/2; len(chars) > maxExcerpt && cut > 0 {
+		chars, start, end = chars[cut:], start-cut, end-cut
+	}
+	chars = chars[:min(len(chars), maxExcerpt)]
+	end = min(end, len(chars))
 	if end <= start {
-		return fmt.Sprintf("  %4d | %s", pos.Line, line)
+		return fmt.Sprintf("  %4d | %s", pos.Line, string(chars))
 	}
-	under := strings.Map(func(r rune) rune {
+	indent := strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return '\t'
 		}
 		return ' '
-	}, line[:start]) + strings.Repeat("~", len([]rune(line[start:end])))
-	return fmt.Sprintf("  %4d | %s\n       | %s", pos.Line, line, under)
+	}, string(chars[:start]))
+	return fmt.Sprintf("  %4d | %s\n       | %s%s", pos.Line, string(chars), indent, strings.Repeat("~", end-start))
+}
+
+// lineAt gives a line, counted from 1.
+func lineAt(text []byte, n int) (string, bool) {
+	if n < 1 {
+		return "", false
+	}
+	for ; n > 1; n-- {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			return "", false
+		}
+		text = text[i+1:]
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	return string(bytes.TrimSuffix(line, []byte("\r"))), true
+}
+
+// hideValue leaves of a line only what is before its value, and the forms that
+// name a secret.
+func hideValue(line string) string {
+	key, value, ok := strings.Cut(line, "=")
+	switch {
+	case ok && harmless(value):
+		return line
+	case ok:
+		return key + "= …"
+	case headerLine.MatchString(line):
+		return line
+	default:
+		return "…"
+	}
+}
+
+// printable keeps signs from a file from steering a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '·'
+		}
+		return r
+	}, s)
 }
 
 // Nearest gives the word of list that is most like word, empty when none is
 // near: at most a third of its letters differ.
-func Nearest(word string, list []string) string {
-	best, limit := "", max(1, len(word)/3)+1
-	for _, w := range list {
-		if d := distance(strings.ToLower(word), strings.ToLower(w)); d < limit {
-			best, limit = w, d
-		}
-	}
-	return best
-}
-
-// distance counts the insertions, deletions, changes and swaps of neighbours
-// between two words (optimal string alignment).
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	rows := [3][]int{make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)}
-	for j := range rows[1] {
-		rows[1][j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		before, last, row := rows[(i+2)%3], rows[i%3], rows[(i+1)%3]
-		row[0] = i
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return rows[(len(x)+1)%3][len(y)]
-}
+func Nearest(word string, list []string) string { return settings.Nearest(word, list) }

@@ -13,9 +13,10 @@ type secretFault struct{ problem, remedy string }
 // secretForms are the keys of a table that stands for a secret.
 var secretForms = []string{"file", "env", "credential"}
 
-// isSecret reports whether a table stands for a secret: one of its forms alone.
-func isSecret(m map[string]any) bool {
-	if len(m) != 1 {
+// isSecret reports whether a table stands for a secret: one of its forms alone,
+// in an inline table, or as the value of a key that is named like a secret.
+func isSecret(m map[string]any, path string, kind tableKind) bool {
+	if len(m) != 1 || kind != inlined && !secretKey.MatchString(lastKey(path)) {
 		return false
 	}
 	for _, f := range secretForms {
@@ -26,6 +27,18 @@ func isSecret(m map[string]any) bool {
 	return false
 }
 
+// nearlySecret finds a table that was meant to stand for a secret: the value of a
+// key that is named like one, with a form that is spelt wrongly.
+func nearlySecret(m map[string]any, path string, kind tableKind) (form, near string) {
+	if len(m) != 1 || kind != inlined || !secretKey.MatchString(lastKey(path)) {
+		return "", ""
+	}
+	for form = range m {
+		near = Nearest(form, secretForms)
+	}
+	return form, near
+}
+
 // resolveSecret reads a secret: a string, { file = … }, { env = … } or
 // { credential = … }. Relative files are below the folder of the TOML file.
 func resolveSecret(v any, tomlFile string) (string, *secretFault) {
@@ -33,8 +46,13 @@ func resolveSecret(v any, tomlFile string) (string, *secretFault) {
 	case string:
 		return v, nil
 	case map[string]any:
-		if isSecret(v) {
+		if isSecret(v, "", inlined) {
 			return readSecret(v, tomlFile)
+		}
+		for form := range v {
+			if near := Nearest(form, secretForms); near != "" && len(v) == 1 {
+				return "", &secretFault{fmt.Sprintf("%q is no form of a secret", form), fmt.Sprintf("did you mean %q?", near)}
+			}
 		}
 	}
 	return "", &secretFault{"this is no secret", `write { file = "PATH" }, { env = "NAME" } or { credential = "NAME" }`}
@@ -44,7 +62,11 @@ func readSecret(m map[string]any, tomlFile string) (string, *secretFault) {
 	if name, ok := m["env"].(string); ok {
 		value, set := os.LookupEnv(name)
 		if !set || value == "" {
-			return "", &secretFault{fmt.Sprintf("the environment variable %s is not set", name), "set it, or use { file = … }"}
+			remedy := "set it, or use { file = … }"
+			if near := Nearest(name, environment()); near != "" {
+				remedy = fmt.Sprintf("did you mean %q?", near)
+			}
+			return "", &secretFault{fmt.Sprintf("the environment variable %s is not set", name), remedy}
 		}
 		return value, nil
 	}
@@ -55,18 +77,35 @@ func readSecret(m map[string]any, tomlFile string) (string, *secretFault) {
 			return "", &secretFault{"credentials come from systemd, and $CREDENTIALS_DIRECTORY is not set", "start by systemd with LoadCredential=, or use { file = … }"}
 		}
 		name, _ := m["credential"].(string)
-		path = filepath.Join(dir, filepath.Base(name))
+		if name == "" || strings.ContainsAny(name, "/\x00") {
+			return "", &secretFault{fmt.Sprintf("%q is no name of a credential", name), "write the name that LoadCredential= gives it"}
+		}
+		path = filepath.Join(dir, name)
 	} else if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(tomlFile), path)
 	}
 	return readSecretFile(path)
 }
 
+// environment lists the names of the variables that are set.
+func environment() []string {
+	var out []string
+	for _, e := range os.Environ() {
+		if name, value, ok := strings.Cut(e, "="); ok && value != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // readSecretFile reads a file that only its owner and group may read.
 func readSecretFile(path string) (string, *secretFault) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), "make it, or correct the path"}
+		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), nearestFile(path)}
+	}
+	if !info.Mode().IsRegular() {
+		return "", &secretFault{path + " is no file", "name a file that holds the secret alone"}
 	}
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
 		return "", &secretFault{fmt.Sprintf("the file %s can be used by everybody (mode %04o)", path, mode), "chmod 600 " + path}

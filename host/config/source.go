@@ -1,21 +1,25 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	toml "github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// Position is a place in a file; lines and columns count from 1.
+// Position is a place in a file; lines and columns count from 1, columns in
+// characters.
 type Position struct {
 	File string `json:"file"`
 	Line int    `json:"line"`
 	Col  int    `json:"col"`
-	Len  int    `json:"len,omitempty"` // bytes that are meant
+	Len  int    `json:"len,omitempty"` // characters that are meant, on the same line
 }
 
 // String gives file:line:col.
@@ -26,7 +30,27 @@ func (p Position) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
-// source is one file: its values, and where each of them stands.
+// maxNesting bounds lists and tables inside each other.
+const maxNesting = 64
+
+// brokenValue stands for a value that is there but cannot be read; the fault has
+// been reported.
+type brokenValue struct{}
+
+// tableKind says how a table came to be, since TOML 1.0 lets only some grow.
+type tableKind uint8
+
+const (
+	implied  tableKind = iota + 1 // [a] by [a.b]
+	headed                        // [a]
+	dotted                        // a by a.b = 1
+	inlined                       // a = { … }
+	elements                      // [[a]], the list
+)
+
+// source is one file: its values, and where each of them stands. The parser of
+// the library ends at the first fault of syntax and says nothing about positions
+// of values, so the values are built here, expression by expression.
 type source struct {
 	file   string
 	text   []byte
@@ -34,123 +58,303 @@ type source struct {
 	keys   map[string]Position // of the key, by path such as link.home.config.mode or route[0].to[1]
 	vals   map[string]Position // of the value
 	faults *Errors
+
+	bad     map[string]bool // paths whose value is reported already
+	kinds   map[string]tableKind
+	lines   []int          // offset of each line
+	table   map[string]any // where keys go; nil below a header that could not be read
+	path    string         // of table
+	holes   bool           // part of the file could not be read: what seems missing may be there
+	nesting int
 }
 
-// readSource parses a file. Duplicate keys are found here, since the library
-// reports them without a position; other faults of syntax end the file.
+// readSource parses a file. Every fault of syntax is noted, and what stands
+// around it is read all the same. Duplicate keys are found here, since the
+// library reports them without a position.
 func readSource(file string, text []byte, faults *Errors) *source {
-	s := &source{file: file, text: text, keys: map[string]Position{}, vals: map[string]Position{}, faults: faults}
-	before := len(faults.List)
-	s.walk()
-	if len(faults.List) > before {
-		return s
-	}
-	if err := toml.Unmarshal(text, &s.values); err != nil {
-		pos := Position{File: file, Line: 1, Col: 1}
-		var decode *toml.DecodeError
-		if errors.As(err, &decode) {
-			pos.Line, pos.Col = decode.Position()
+	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
+	s := &source{file: file, text: text, values: map[string]any{}, keys: map[string]Position{}, vals: map[string]Position{},
+		faults: faults, bad: map[string]bool{}, kinds: map[string]tableKind{}, lines: []int{0}}
+	for i, c := range text {
+		if c == '\n' {
+			s.lines = append(s.lines, i+1)
 		}
-		faults.add(pos, s.text, "", strings.TrimPrefix(err.Error(), "toml: "), "see the TOML syntax at this place")
 	}
+	s.table = s.values
+	s.walk()
 	return s
 }
 
-// walk notes the position of every key and value.
+// walk reads the file from the beginning, and after each fault of syntax from
+// the next line that looks sound.
 func (s *source) walk() {
 	p := &unstable.Parser{}
-	p.Reset(s.text)
-	table := ""
-	arrays := map[string]int{}
-	tables := map[string]Position{}
-	for p.NextExpression() {
-		e := p.Expression()
-		switch e.Kind {
-		case unstable.KeyValue:
-			s.keyValue(p, table, e)
-		case unstable.Table:
-			path, pos := s.key(p, "", e, arrays)
-			table = path
-			if first, ok := tables[path]; ok {
-				s.faults.add(pos, s.text, path, "the table ["+path+"] is there twice", fmt.Sprintf("join it with the one in line %d", first.Line))
-			}
-			tables[path] = pos
-			s.keys[path] = pos
-		case unstable.ArrayTable:
-			path, pos := s.key(p, "", e, arrays)
-			n := arrays[path]
-			arrays[path]++
-			table = path + "[" + strconv.Itoa(n) + "]"
-			s.keys[table] = pos
-			if _, ok := s.keys[path]; !ok {
-				s.keys[path] = pos
-			}
+	for base := 0; base < len(s.text); {
+		p.Reset(s.text[base:])
+		end := base
+		for p.NextExpression() {
+			e := p.Expression()
+			end = max(end, base+lastByte(e))
+			s.expression(e, base)
 		}
-	}
-	if err := p.Error(); err != nil {
-		pos := Position{File: s.file, Line: 1, Col: 1}
+		err := p.Error()
+		if err == nil {
+			return
+		}
+		at := len(s.text)
 		var pe *unstable.ParserError
 		if errors.As(err, &pe) && len(pe.Highlight) > 0 {
-			pos = s.position(p, p.Range(pe.Highlight))
-		} else {
-			pos.Line = strings.Count(string(s.text), "\n") + 1
+			at = base + int(p.Range(pe.Highlight).Offset)
 		}
-		s.faults.add(pos, s.text, "", strings.TrimPrefix(err.Error(), "toml: "), "see the TOML syntax at this place")
+		if base = s.recover(end, at, err.Error()); s.faults.full() {
+			s.holes = true
+			return
+		}
 	}
 }
 
-func (s *source) position(p *unstable.Parser, r unstable.Range) Position {
-	shape := p.Shape(r)
-	return Position{File: s.file, Line: shape.Start.Line, Col: shape.Start.Column, Len: int(r.Length)}
-}
-
-// key joins the parts of a key below table. Parts that name an array of tables
-// mean its last element.
-func (s *source) key(p *unstable.Parser, table string, e *unstable.Node, arrays map[string]int) (string, Position) {
-	path, pos := table, Position{File: s.file}
+// lastByte gives the offset after the last byte of an expression that is known.
+func lastByte(e *unstable.Node) int {
+	end := int(e.Raw.Offset + e.Raw.Length)
 	for it := e.Key(); it.Next(); {
-		if n := arrays[path]; n > 0 && path != table {
-			path += "[" + strconv.Itoa(n-1) + "]"
-		}
-		path = join(path, string(it.Node().Data))
-		pos = s.position(p, it.Node().Raw)
-		if !it.IsLast() && arrays != nil {
-			if _, ok := s.keys[path]; !ok {
-				s.keys[path] = pos
-			}
-		}
+		r := it.Node().Raw
+		end = max(end, int(r.Offset+r.Length))
 	}
-	return path, pos
+	return end
 }
 
-// keyValue notes a key, and its value with all that is inside.
-func (s *source) keyValue(p *unstable.Parser, table string, e *unstable.Node) {
-	path, pos := s.key(p, table, e, nil)
-	if first, ok := s.keys[path]; ok {
-		s.faults.add(pos, s.text, path, "the key "+path+" is there twice", fmt.Sprintf("remove it here or in line %d", first.Line))
+func (s *source) expression(e *unstable.Node, base int) {
+	switch e.Kind {
+	case unstable.KeyValue:
+		if s.table != nil {
+			s.keyValue(s.path, s.table, e, base)
+		}
+	case unstable.Table, unstable.ArrayTable:
+		s.header(s.parts(e, base), e.Kind == unstable.ArrayTable)
+	}
+}
+
+// part is one word of a dotted key.
+type part struct {
+	name string
+	pos  Position
+}
+
+func (s *source) parts(e *unstable.Node, base int) []part {
+	var out []part
+	for it := e.Key(); it.Next(); {
+		n := it.Node()
+		out = append(out, part{string(n.Data), s.position(base+int(n.Raw.Offset), int(n.Raw.Length))})
+	}
+	return out
+}
+
+// position turns an offset into line and column.
+func (s *source) position(offset, length int) Position {
+	offset = min(offset, len(s.text))
+	line := sort.SearchInts(s.lines, offset+1) - 1
+	end := min(offset+length, len(s.text))
+	if line+1 < len(s.lines) {
+		end = min(end, s.lines[line+1]-1)
+	}
+	return Position{File: s.file, Line: line + 1, Col: utf8.RuneCount(s.text[s.lines[line]:offset]) + 1,
+		Len: utf8.RuneCount(s.text[offset:max(end, offset)])}
+}
+
+// header enters the table of a header. After a fault keys go nowhere until the
+// next header, or into the first table of the name, so that one slip does not
+// become many faults.
+func (s *source) header(parts []part, list bool) {
+	table, path := s.values, ""
+	last := parts[len(parts)-1]
+	s.table = nil
+	for _, p := range parts[:len(parts)-1] {
+		path = join(path, p.name)
+		switch v := table[p.name].(type) {
+		case nil:
+			inner := map[string]any{}
+			table[p.name], table = inner, inner
+			s.kinds[path], s.keys[path] = implied, p.pos
+		case map[string]any:
+			if s.kinds[path] == inlined {
+				s.fault(p.pos, path, path+" is complete where it is written, in line "+s.line(path), "write the new keys there")
+				return
+			}
+			table = v
+		case []any:
+			inner, ok := s.lastElement(path, v)
+			if !ok {
+				s.fault(p.pos, path, path+" is a list of values, not a table", "use another name")
+				return
+			}
+			table, path = inner, path+"["+strconv.Itoa(len(v)-1)+"]"
+		case brokenValue:
+			return
+		default:
+			s.fault(p.pos, path, path+" is a value already, in line "+s.line(path), "use another name for the table")
+			return
+		}
+	}
+	path = join(path, last.name)
+	if list {
+		s.element(table, path, last)
+	} else {
+		s.enter(table, path, last)
+	}
+}
+
+func (s *source) lastElement(path string, list []any) (map[string]any, bool) {
+	if s.kinds[path] != elements || len(list) == 0 {
+		return nil, false
+	}
+	inner, ok := list[len(list)-1].(map[string]any)
+	return inner, ok
+}
+
+func (s *source) line(path string) string { return strconv.Itoa(s.atKey(path).Line) }
+
+// enter begins the table of [a.b].
+func (s *source) enter(parent map[string]any, path string, p part) {
+	switch v := parent[p.name].(type) {
+	case nil:
+		v = map[string]any{}
+		parent[p.name] = v
+		s.table = v.(map[string]any)
+		s.keys[path] = p.pos
+	case map[string]any:
+		if s.kinds[path] != implied {
+			s.fault(p.pos, path, "the table ["+path+"] is there twice", "join it with the one in line "+s.line(path))
+			if s.kinds[path] == headed {
+				s.table, s.path = v, path
+			}
+			return
+		}
+		s.table = v
+		s.keys[path] = p.pos
+	case brokenValue:
+		return
+	default:
+		problem := path + " is a value already, in line " + s.line(path)
+		if s.kinds[path] == elements {
+			problem = path + " is a list of tables since line " + s.line(path)
+		}
+		s.fault(p.pos, path, problem, "write [["+path+"]] for one more, or use another name")
 		return
 	}
-	s.keys[path] = pos
-	s.value(p, path, e.Value(), pos)
+	s.path, s.kinds[path] = path, headed
 }
 
-func (s *source) value(p *unstable.Parser, path string, v *unstable.Node, key Position) {
+// element begins one more table of [[a.b]].
+func (s *source) element(parent map[string]any, path string, p part) {
+	list, isList := parent[p.name].([]any)
+	switch _, broken := parent[p.name].(brokenValue); {
+	case parent[p.name] == nil:
+		s.kinds[path], s.keys[path] = elements, p.pos
+	case broken:
+		return
+	case !isList || s.kinds[path] != elements:
+		s.fault(p.pos, path, path+" is there already, in line "+s.line(path)+", and is no list of tables", "use [["+path+"]] for each of them")
+		return
+	}
+	s.table = map[string]any{}
+	s.path = path + "[" + strconv.Itoa(len(list)) + "]"
+	parent[p.name] = append(list, s.table)
+	s.keys[s.path], s.kinds[s.path] = p.pos, headed
+}
+
+// keyValue stores a key, and its value with all that is inside, below table.
+func (s *source) keyValue(path string, table map[string]any, e *unstable.Node, base int) {
+	parts := s.parts(e, base)
+	for _, p := range parts[:len(parts)-1] {
+		path = join(path, p.name)
+		switch v := table[p.name].(type) {
+		case nil:
+			inner := map[string]any{}
+			table[p.name], table = inner, inner
+			s.kinds[path], s.keys[path] = dotted, p.pos
+		case map[string]any:
+			if s.kinds[path] != dotted {
+				s.fault(p.pos, path, "the table "+path+" is there already, in line "+s.line(path), "write the key there")
+				return
+			}
+			table = v
+		case brokenValue:
+			return
+		default:
+			s.fault(p.pos, path, path+" is a value already, in line "+s.line(path), "use another name")
+			return
+		}
+	}
+	last := parts[len(parts)-1]
+	path = join(path, last.name)
+	if _, twice := table[last.name]; twice {
+		s.fault(last.pos, path, "the key "+path+" is there twice", "remove it here or in line "+s.line(path))
+		return
+	}
+	s.keys[path] = last.pos
+	table[last.name] = s.value(path, e.Value(), last.pos, base)
+}
+
+// value reads a value and notes where it and its parts stand.
+func (s *source) value(path string, v *unstable.Node, key Position, base int) any {
 	pos := key
 	if v.Raw.Length > 0 {
-		pos = s.position(p, v.Raw)
+		pos = s.position(base+int(v.Raw.Offset), int(v.Raw.Length))
 	}
 	s.vals[path] = pos
+	s.nesting++
+	defer func() { s.nesting-- }()
+	if s.nesting > maxNesting {
+		s.fault(pos, path, "lists and tables are nested too deep", fmt.Sprintf("use at most %d levels", maxNesting))
+		return brokenValue{}
+	}
 	switch v.Kind {
+	case unstable.String:
+		return string(v.Data)
+	case unstable.Bool:
+		return string(v.Data) == "true"
 	case unstable.Array:
-		n := 0
-		for it := v.Children(); it.Next(); n++ {
-			s.value(p, path+"["+strconv.Itoa(n)+"]", it.Node(), pos)
-		}
-	case unstable.InlineTable:
+		list := []any{}
 		for it := v.Children(); it.Next(); {
-			s.keyValue(p, path, it.Node())
+			list = append(list, s.value(path+"["+strconv.Itoa(len(list))+"]", it.Node(), pos, base))
+		}
+		return list
+	case unstable.InlineTable:
+		inner := map[string]any{}
+		for it := v.Children(); it.Next(); {
+			s.keyValue(path, inner, it.Node(), base)
+		}
+		s.seal(path, inner)
+		return inner
+	default:
+		return s.scalar(path, v, pos)
+	}
+}
+
+// seal marks an inline table and the dotted tables inside as complete.
+func (s *source) seal(path string, table map[string]any) {
+	s.kinds[path] = inlined
+	for name, v := range table {
+		if inner, ok := v.(map[string]any); ok {
+			s.seal(join(path, name), inner)
 		}
 	}
+}
+
+// scalar lets the library read numbers and times.
+func (s *source) scalar(path string, v *unstable.Node, pos Position) any {
+	var doc map[string]any
+	text := append([]byte("v="), v.Data...)
+	if err := toml.Unmarshal(text, &doc); err != nil {
+		s.fault(pos, path, strings.TrimPrefix(err.Error(), "toml: "), "write a number or a date that exists")
+		return brokenValue{}
+	}
+	return doc["v"]
+}
+
+func (s *source) fault(pos Position, path, problem, remedy string) {
+	s.bad[path] = true
+	s.faults.add(pos, s.text, path, problem, remedy)
 }
 
 // at gives the position of the value at path, of its key, or of the nearest
@@ -179,9 +383,15 @@ func (s *source) atKey(path string) Position {
 	return s.at(path)
 }
 
+// has reports whether something is written at path, even if it is wrong.
+func (s *source) has(path string) bool {
+	_, ok := s.keys[path]
+	return ok
+}
+
 // join adds a key to a path; keys that are no bare words are quoted.
 func join(path, key string) string {
-	if key == "" || strings.ContainsAny(key, ". []\"'") {
+	if key == "" || strings.ContainsAny(key, ". []\"'\\\n\r\t") || strings.ContainsFunc(key, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		key = strconv.Quote(key)
 	}
 	if path == "" {
