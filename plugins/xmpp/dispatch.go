@@ -53,23 +53,28 @@ func (l *link) room(address string) *muc.Room {
 
 // message takes every message that comes in.
 func (l *link) message(ctx context.Context, m *packet.Message) {
-	if r := l.room(m.From); r != nil && m.Type != "chat" {
+	r := l.room(m.From)
+	switch {
+	case r == nil:
+		l.direct(ctx, m, "service-unavailable")
+	case m.Type == "chat":
+		// A room takes out whoever answers with service-unavailable.
+		l.direct(ctx, m, "feature-not-implemented")
+	default:
 		r.HandleMessage(ctx, m)
-		return
 	}
-	l.direct(ctx, m)
 }
 
-// direct takes a message to one of ours from outside the rooms. Chats of two do
+// direct takes a message to one of ours that is for it alone. Chats of two do
 // not cross yet, so the sender is told instead of being left to believe that
 // somebody reads it (RFC 6121 §8.5.1).
-func (l *link) direct(ctx context.Context, m *packet.Message) {
+func (l *link) direct(ctx context.Context, m *packet.Message, condition string) {
 	if m.Type == "error" || m.Type == "groupchat" || m.Type == "headline" || !m.HasBody() {
 		return
 	}
 	answer := &packet.Message{Attrs: packet.Attrs{
 		From: m.To, To: m.From, ID: m.ID, Type: "error",
-		Error: &packet.Error{Type: "cancel", Condition: "service-unavailable", Text: "This address takes no direct messages."},
+		Error: &packet.Error{Type: "cancel", Condition: condition, Text: "This address takes no direct messages."},
 	}}
 	if err := l.sess.Send(ctx, answer); err != nil {
 		l.host.Log().Debug("direct message not answered", "error", err)
