@@ -232,34 +232,77 @@ func (l *Link) ask(ctx context.Context, key string, kind int, build func([]byte)
 	return r, err
 }
 
-// Reload changes to a newer module: an instance of it is probed first, then
-// each shard changes between two calls, and the old code is closed when its
-// last instance has gone. On an error the link goes on as it was. State that a
+// Reload changes to a newer module: an instance of it is probed and one is made
+// for each that works now; then each shard changes between two calls, and the
+// old code is closed when its last instance has gone. On an error the link goes
+// on as it was. Grants and limits of time stay those of the link; state that a
 // module keeps in memory is lost.
 func (l *Link) Reload(ctx context.Context, p *Plugin) error {
-	if err := l.probe(p.code); err != nil {
+	fresh, err := l.prepare(ctx, p.code)
+	if err != nil {
 		return fmt.Errorf("reload link %s: %w", l.cfg.Link, err)
 	}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
+		drop(fresh)
 		return &sdk.Error{Op: "reload link " + string(l.cfg.Link), Kind: sdk.Gone, Err: ErrClosed}
 	}
 	old := l.code
 	p.code.retain()
 	l.code = p.code
 	l.mu.Unlock()
-	old.release()
-	for _, sh := range l.shards {
+	for i, sh := range l.shards {
 		sh.mu.Lock()
-		sh.stop()
-		err := l.ready(ctx, sh)
+		sh.stop() // waits for the call in it
+		if fresh[i] != nil && !l.isClosed() {
+			sh.inst, sh.code = fresh[i], p.code
+			p.code.retain()
+			fresh[i] = nil
+		}
 		sh.mu.Unlock()
+	}
+	drop(fresh)
+	old.release()
+	return nil
+}
+
+// prepare probes code and makes an instance for each shard that has one.
+func (l *Link) prepare(ctx context.Context, code *compiled) ([]*instance, error) {
+	fresh := make([]*instance, len(l.shards))
+	if err := l.probe(code); err != nil {
+		return nil, err
+	}
+	for i, sh := range l.shards {
+		sh.mu.Lock()
+		used := sh.inst != nil
+		sh.mu.Unlock()
+		if !used {
+			continue
+		}
+		inst, _, err := l.start(ctx, code)
 		if err != nil {
-			return fmt.Errorf("reload link %s: %w", l.cfg.Link, err)
+			drop(fresh)
+			return nil, err
+		}
+		fresh[i] = inst
+	}
+	return fresh, nil
+}
+
+// drop closes instances that no shard has taken.
+func drop(instances []*instance) {
+	for _, inst := range instances {
+		if inst != nil {
+			inst.close()
 		}
 	}
-	return nil
+}
+
+func (l *Link) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }
 
 // Close ends all instances after the calls in them. Run does so when it ends;
