@@ -146,6 +146,9 @@ func (in *Intake) wait(k store.Key, until time.Time) *store.Wait {
 // come. It blocks until ctx ends.
 func (in *Intake) Run(ctx context.Context) error {
 	list, err := in.deps.Store.Waiting(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,9 @@ func (o *Outbox) Ready() <-chan struct{} { return o.ready }
 // Options.Drain later.
 func (o *Outbox) Run(ctx context.Context) error {
 	lanes, err := o.deps.Store.Lanes(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
