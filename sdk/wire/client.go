@@ -136,12 +136,16 @@ type session struct {
 
 func (c *Client) start(h sdk.Host) (*session, error) {
 	ctx, stop := context.WithCancel(context.Background())
+	late := time.AfterFunc(c.opts.CallTimeout, stop) // NewStream waits while there are too many streams
 	st, err := c.conn.NewStream(ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true},
 		pluginrpc.PluginService_Session_FullMethodName, grpc.ForceCodecV2(newFrameCodec()),
 		grpc.MaxCallRecvMsgSize(MaxFrame), grpc.MaxCallSendMsgSize(MaxFrame))
+	if !late.Stop() && err == nil {
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
 		stop()
-		return nil, sdk.AsError("open session with plugin", ended(err))
+		return nil, &sdk.Error{Op: "open session with plugin", Kind: sdk.Transient, Err: err}
 	}
 	s := &session{client: c, stop: stop, ended: make(chan struct{})}
 	s.peer = newPeer(st, newHostSide(h))

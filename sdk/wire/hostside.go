@@ -2,14 +2,11 @@ package wire
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"bridgehost/sdk"
 	"bridgehost/sdk/codec"
@@ -141,16 +138,4 @@ func (s *hostSide) note(e codec.Envelope) {
 		r.AddAttrs(slog.String(Printable(a.Key, 64), Printable(a.Value, logText)))
 	}
 	_ = logger.Handler().Handle(context.Background(), r)
-}
-
-// ended turns a gRPC error into one that says what it means here.
-func ended(err error) error {
-	switch status.Code(err) {
-	case codes.Unavailable:
-		return fmt.Errorf("%w: the plugin's process is gone: %w", errEnded, err)
-	case codes.ResourceExhausted:
-		return sdk.Errorf(sdk.TooLarge, "", "%w", err)
-	default:
-		return fmt.Errorf("%w: %w", errEnded, err)
-	}
 }
