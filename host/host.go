@@ -122,6 +122,7 @@ func (h *Host) serve(ctx context.Context, hup <-chan os.Signal, public, adminLis
 	defer stopLanes()
 
 	var listeners, core, supervisor sync.WaitGroup
+	var awaited []sdk.LinkID
 	part := func(wg *sync.WaitGroup, run func() error) {
 		wg.Go(func() {
 			if err := run(); err != nil {
@@ -129,6 +130,11 @@ func (h *Host) serve(ctx context.Context, hup <-chan os.Signal, public, adminLis
 			}
 		})
 	}
+	specs := h.specs(h.cfg)
+	for _, spec := range specs {
+		awaited = append(awaited, spec.Link)
+	}
+	h.web.Await(awaited)
 	if public != nil {
 		part(&listeners, func() error { return h.web.Serve(ctx, public, 5*time.Second) })
 	}
@@ -139,7 +145,7 @@ func (h *Host) serve(ctx context.Context, hup <-chan os.Signal, public, adminLis
 	part(&core, func() error { return h.intake.Run(lanes) })
 	part(&core, func() error { h.informer.run(lanes); return nil })
 	part(&supervisor, func() error {
-		return h.sup.Run(links, h.specs(h.cfg), func() { h.notify("READY=1") })
+		return h.sup.Run(links, specs, func() { h.notify("READY=1") })
 	})
 	h.reloads(ctx, hup)
 

@@ -102,6 +102,7 @@ func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web
 	if f.Deliverer != nil {
 		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax})
 	}
+	h.web.Arrived(link)
 	return nil
 }
 
@@ -109,6 +110,7 @@ func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web
 func (h *Host) Detach(link sdk.LinkID, why supervise.Leave) {
 	if why == supervise.Gone {
 		h.web.Detach(link)
+		h.web.Arrived(link)
 	} else {
 		h.web.Suspend(link)
 	}

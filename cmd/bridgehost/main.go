@@ -43,7 +43,8 @@ func main() {
 	// A built-in plugin is this program, started again by the host.
 	if len(os.Args) == 3 && os.Args[1] == "plugin" {
 		if p, ok := builtins()[os.Args[2]]; ok {
-			os.Exit(wire.Serve(p))
+			wire.Serve(p)
+			return
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

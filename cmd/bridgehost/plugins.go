@@ -9,7 +9,7 @@ import (
 // builtins lists the plugins that are part of this program.
 func builtins() map[string]sdk.Plugin {
 	return map[string]sdk.Plugin{
-		"webhook": webhook.New(),
+		"webhook": webhook.New(webhook.Options{}),
 		"xmpp":    xmpp.New(),
 	}
 }

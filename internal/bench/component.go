@@ -176,8 +176,10 @@ func (c *Component) message() (string, error) {
 			return "", err
 		}
 		if bytes.HasSuffix(b.Bytes(), []byte("</message>")) {
-			s := b.String()
-			return s[strings.LastIndex(s, "<message "):], nil
+			if i := bytes.LastIndex(b.Bytes(), []byte("<message ")); i >= 0 {
+				return b.String()[i:], nil
+			}
+			b.Reset() // the end of the subject that Join has read
 		}
 		if bytes.HasSuffix(b.Bytes(), []byte("</presence>")) || bytes.HasSuffix(b.Bytes(), []byte("</iq>")) {
 			b.Reset()

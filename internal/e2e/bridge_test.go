@@ -24,8 +24,12 @@ import (
 // secret is the component secret of every server in these tests.
 const secret = "component-secret"
 
+// programEnv names a program that is already built, to compare versions with.
+const programEnv = "BRIDGEHOST_E2E_PROGRAM"
+
 var program struct {
 	once sync.Once
+	dir  string // made here
 	path string
 	err  error
 }
@@ -34,14 +38,14 @@ var program struct {
 func binary(t testing.TB) string {
 	t.Helper()
 	program.once.Do(func() {
-		dir, err := os.MkdirTemp("", "bridgehost-e2e-")
-		if err != nil {
-			program.err = err
+		if program.path = os.Getenv(programEnv); program.path != "" {
 			return
 		}
-		program.path = filepath.Join(dir, "bridgehost")
-		out, err := exec.Command("go", "build", "-o", program.path, "bridgehost/cmd/bridgehost").CombinedOutput()
-		if err != nil {
+		if program.dir, program.err = os.MkdirTemp("", "bridgehost-e2e-"); program.err != nil {
+			return
+		}
+		program.path = filepath.Join(program.dir, "bridgehost")
+		if out, err := exec.Command("go", "build", "-o", program.path, "bridgehost/cmd/bridgehost").CombinedOutput(); err != nil {
 			program.err = fmt.Errorf("build: %w\n%s", err, out)
 		}
 	})
@@ -53,8 +57,8 @@ func binary(t testing.TB) string {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if program.path != "" {
-		if err := os.RemoveAll(filepath.Dir(program.path)); err != nil {
+	if program.dir != "" {
+		if err := os.RemoveAll(program.dir); err != nil {
 			fmt.Fprintln(os.Stderr, "remove the built program:", err)
 		}
 	}

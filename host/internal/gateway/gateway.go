@@ -70,6 +70,7 @@ type Gateway struct {
 	opt   Options
 	mu    sync.Mutex
 	table atomic.Pointer[[]*mount] // longest prefix first; never changed in place
+	await map[sdk.LinkID]bool      // links that may still bring routes; guarded by mu
 	slots chan struct{}
 }
 
@@ -79,6 +80,32 @@ func New(opt Options) *Gateway {
 	g := &Gateway{opt: opt, slots: make(chan struct{}, opt.MaxInFlight)}
 	g.table.Store(&[]*mount{})
 	return g
+}
+
+// Await names links that are starting. Until each of them has arrived, a path
+// that nobody serves is answered with 503 and not with 404: its link may be
+// about to come, and a sender takes 404 for the last word.
+func (g *Gateway) Await(links []sdk.LinkID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.await = map[sdk.LinkID]bool{}
+	for _, l := range links {
+		g.await[l] = true
+	}
+}
+
+// Arrived says that a link has started, with or without routes, or never will.
+func (g *Gateway) Arrived(link sdk.LinkID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.await, link)
+}
+
+// awaiting reports whether links are still starting.
+func (g *Gateway) awaiting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.await) > 0
 }
 
 // Attach gives the link's routes to its handler, in place of what the link had

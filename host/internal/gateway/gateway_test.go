@@ -208,6 +208,27 @@ func TestPrefixBelongsToOneLink(t *testing.T) {
 	}
 }
 
+func TestStartingLinksAreNot404(t *testing.T) {
+	g, _ := serve(t, Options{}, nil)
+	g.Await([]sdk.LinkID{"hooks", "home"})
+	status := func() int {
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, httptest.NewRequest("POST", "/post/sesame", nil))
+		return w.Code
+	}
+	if got := status(); got != 503 {
+		t.Errorf("status %d while links start, want 503", got)
+	}
+	g.Arrived("home")
+	if got := status(); got != 503 {
+		t.Errorf("status %d while one link starts, want 503", got)
+	}
+	g.Arrived("hooks")
+	if got := status(); got != 404 {
+		t.Errorf("status %d after all arrived, want 404", got)
+	}
+}
+
 // TestAP27ForgedForwardedFor checks that only a trusted proxy names the client.
 func TestAP27ForgedForwardedFor(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}

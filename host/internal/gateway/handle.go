@@ -24,6 +24,10 @@ const defaultMaxBody = 1 << 20
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	m := g.find(r.URL.Path)
+	if m == nil && g.awaiting() {
+		g.refuse(w, "", &refusal{status: http.StatusServiceUnavailable, after: time.Second, detail: "the bridge is starting", remedy: "try again"})
+		return
+	}
 	if m == nil {
 		g.refuse(w, "", &refusal{status: http.StatusNotFound, detail: "nothing is served here", remedy: "check the path"})
 		return
