@@ -57,7 +57,7 @@ func newLink(cfg sdk.Config, s settings, h sdk.Host) (*link, error) {
 	}
 	opt := stream.Options{
 		Address: s.Address, CAFile: s.TLS.CAFile, ServerName: s.TLS.ServerName, Plaintext: s.plaintext, Queue: s.Limits.Queue,
-		BackoffMin: 250 * time.Millisecond, BackoffMax: 30 * time.Second,
+		BackoffMin: 250 * time.Millisecond, BackoffMax: 10 * time.Second,
 		Software: stream.Software{Name: "bridgehost", Version: Version},
 		Disco:    l.disco, OnState: l.onState, Log: h.Log(),
 	}
