@@ -62,7 +62,7 @@ type hookOptions struct {
 	MaxBody            settings.Size `cfg:"max_body" doc:"largest body" min:"1" max:"3MiB"`
 	Rate               int           `cfg:"rate" doc:"messages in a minute; 0 = no bound" min:"0"`
 	IdempotencyHeaders []string      `cfg:"idempotency_headers" doc:"headers that name a message"`
-	UpdateKey          string        `cfg:"update_key" doc:"JSON pointer or header:NAME; an equal value updates the earlier message"`
+	UpdateKey          string        `cfg:"update_key" doc:"JSON pointers or header:NAME, separated by spaces; equal values update the earlier message"`
 	UpdateWindow       time.Duration `cfg:"update_window" doc:"how long a message can be updated" min:"1s" max:"30d"`
 	Events             []string      `cfg:"events" doc:"only these events, by the sender's event header"`
 	Targets            int           `cfg:"targets" doc:"places that must have a message before ?wait answers 200" min:"1"`
@@ -91,9 +91,7 @@ type hook struct {
 	maxBody      int64
 	rate         int
 	idHeaders    []string
-	updateHeader string
-	updatePtr    jsonval.Pointer
-	updates      bool
+	updateKey    []keyPart // all of them together name an item; empty = no updates
 	updateWindow time.Duration
 	events       map[string]bool
 	targets      int
@@ -322,19 +320,23 @@ func (h *hook) keys(f *faults, s *hookOptions) {
 		}
 		h.idHeaders = append(h.idHeaders, http.CanonicalHeaderKey(name))
 	}
-	if s.UpdateKey == "" {
-		return
+	for part := range strings.FieldsSeq(s.UpdateKey) {
+		if name, ok := strings.CutPrefix(part, "header:"); ok {
+			h.updateKey = append(h.updateKey, keyPart{header: http.CanonicalHeaderKey(name)})
+			continue
+		}
+		ptr, err := jsonval.ParsePointer(part)
+		if err != nil {
+			f.add("update_key", err.Error(), `write a JSON pointer such as "/groupKey", or "header:X-Name", or several of them`)
+		}
+		h.updateKey = append(h.updateKey, keyPart{pointer: ptr})
 	}
-	h.updates = true
-	if name, ok := strings.CutPrefix(s.UpdateKey, "header:"); ok {
-		h.updateHeader = http.CanonicalHeaderKey(strings.TrimSpace(name))
-		return
-	}
-	ptr, err := jsonval.ParsePointer(s.UpdateKey)
-	if err != nil {
-		f.add("update_key", err.Error(), `write a JSON pointer such as "/groupKey", or "header:X-Name"`)
-	}
-	h.updatePtr = ptr
+}
+
+// keyPart is where a part of an update key is found.
+type keyPart struct {
+	header  string
+	pointer jsonval.Pointer // when header is empty
 }
 
 func newOut(f *faults, name string, s *outOptions) *out {

@@ -215,26 +215,29 @@ func (l *link) text(h *hook, p *post, event string) *web.Response {
 	return nil
 }
 
-// updateName names the item that a post is about; empty when it has no key.
+// updateName names the item that a post is about; empty when the hook has no
+// update key, or the post lacks a part of it.
 func (h *hook) updateName(r *web.Request, v jsonval.Value) string {
-	if !h.updates {
-		return ""
+	var parts []string
+	for _, k := range h.updateKey {
+		part := r.Get(k.header)
+		if k.header == "" {
+			found, ok := k.pointer.Lookup(v)
+			if !ok || found.Kind == jsonval.Null {
+				return ""
+			}
+			text, err := render.CompactJSON(found, maxText)
+			if err != nil {
+				return ""
+			}
+			part = text
+		}
+		if part == "" {
+			return ""
+		}
+		parts = append(parts, part)
 	}
-	if h.updateHeader != "" {
-		return r.Get(h.updateHeader)
-	}
-	found, ok := h.updatePtr.Lookup(v)
-	if !ok {
-		return ""
-	}
-	if s, ok := found.Scalar(); ok {
-		return s
-	}
-	s, err := render.CompactJSON(found, maxText)
-	if err != nil {
-		return ""
-	}
-	return s
+	return strings.Join(parts, "\n")
 }
 
 // accept stores the message once.

@@ -320,6 +320,18 @@ func TestUpdateKey(t *testing.T) {
 		}
 		r.event()
 	}
+	h := jsonType()
+	for i, at := range []string{"1", "2", ""} {
+		two := open(t, hookConfig(`,"update_key":"/k header:X-At"`))
+		h["X-At"] = "1"
+		if a := two.post("", `{"k":1}`, h); a.Updated {
+			t.Errorf("first post: %+v", a)
+		}
+		h["X-At"] = at
+		if a := two.post("", `{"k":1}`, h); a.Updated != (i == 0) {
+			t.Errorf("second part %s: %+v, want updated %v", at, a, i == 0)
+		}
+	}
 	r.forward(2 * time.Hour)
 	if a := r.post("", `{"alert":{"id":"x"}}`, jsonType()); a.Updated || a.ID == first.ID {
 		t.Errorf("after the window: %+v, want a new message", a)
