@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -52,12 +53,14 @@ const sliceLen = 50
 
 func slice(b *testing.B, ctx context.Context, f api.Function, arg uint64) time.Duration {
 	stack := make([]uint64, 1)
-	start := time.Now()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := cpuTime()
 	for range sliceLen {
 		stack[0] = arg
 		if err := f.CallWithStack(ctx, stack); err != nil {
 			b.Fatal(err)
 		}
 	}
-	return time.Since(start)
+	return cpuTime() - start
 }
