@@ -53,11 +53,17 @@ func (k *checker) holes() bool {
 	return slices.ContainsFunc(k.c.sources, func(s *source) bool { return s.holes })
 }
 
-// missing notes that a key of a table is not there; a key with a wrong value has
-// been reported.
+// missing notes that a key of a table is not there. A key with a wrong value, or
+// one that is spelt nearly so, has been reported.
 func (k *checker) missing(table, key, problem, remedy string) {
-	if b, ok := k.c.bases[table]; ok && (b.src.has(b.path+"."+key) && b.src.bad[b.path+"."+key] || b.src.holes) {
+	b := k.c.bases[table]
+	if b.src.holes || b.src.bad[b.path] || b.src.bad[b.path+"."+key] {
 		return
+	}
+	for path := range b.src.bad {
+		if name, ok := strings.CutPrefix(path, b.path+"."); ok && Nearest(name, []string{key}) != "" {
+			return
+		}
 	}
 	k.at(table, "", problem, remedy)
 }

@@ -31,6 +31,9 @@ func (d *decoder) fault(path, problem, remedy string) {
 func (d *decoder) into(path string, v any, target reflect.Value) {
 	if _, broken := v.(brokenValue); broken {
 		d.src.bad[path] = true
+		if target.Kind() == reflect.Pointer {
+			target.Set(reflect.New(target.Type().Elem())) // the rest of the file may name it
+		}
 		return
 	}
 	switch target.Type() {
@@ -199,7 +202,11 @@ func (d *decoder) unknown(path, key string, names []string) {
 	if path != "" {
 		where = "in [" + path + "]"
 	}
-	d.src.fault(d.src.atKey(p), p, fmt.Sprintf("there is no key %q %s", key, where), suggest(key, names))
+	remedy := suggest(key, names)
+	if list, _, ok := strings.Cut(path, "["); ok && d.src.kinds[p] == headed && Nearest(key, names) == "" {
+		remedy = "write [[" + list + "]] to begin one more, or remove it"
+	}
+	d.src.fault(d.src.atKey(p), p, fmt.Sprintf("there is no key %q %s", key, where), remedy)
 }
 
 // suggest gives the nearest word, or all of them.

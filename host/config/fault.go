@@ -135,7 +135,7 @@ const maxExcerpt = 160
 // secrets are left out; hidden says that the whole value is one.
 func excerpt(text []byte, pos Position, hidden bool) string {
 	line, ok := lineAt(text, pos.Line)
-	if !ok {
+	if !ok || strings.TrimSpace(line) == "" {
 		return ""
 	}
 	line = withoutSecret(line)
@@ -150,9 +150,8 @@ func excerpt(text []byte, pos Position, hidden bool) string {
 	}
 	chars = chars[:min(len(chars), maxExcerpt)]
 	end = min(end, len(chars))
-	if end <= start {
-		return fmt.Sprintf("  %4d | %s", pos.Line, string(chars))
-	}
+	start = min(start, len(chars))
+	end = max(end, start+1) // one after the end where something is missing
 	indent := strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return '\t'

@@ -3,13 +3,16 @@ package config
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 var (
 	headerLine = regexp.MustCompile(`^\s*(\[\[?)\s*([A-Za-z0-9_-][A-Za-z0-9_.@"'-]*)\s*\]{0,2}\s*(#.*)?$`)
+	anyHeader  = regexp.MustCompile(`^\s*\[\[?\s*[A-Za-z_][^,]*$`)
 	keyLine    = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=`)
 	nearKey    = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*([=:]?)\s*([^#]*)`)
 )
@@ -26,9 +29,10 @@ func (s *source) recover(end, at int, message string) int {
 	}
 	first = min(first, s.lineOf(at))
 	line := string(s.lineText(first))
+	message = s.clearer(message, at)
 	pos := s.position(at, 1)
-	if at >= len(s.text) {
-		pos = s.position(s.lines[first], len(line))
+	if row := s.lineOf(at); at >= len(s.text) || row > first && (anyHeader.Match(s.lineText(row)) || keyLine.Match(s.lineText(row))) || unclosed(line) {
+		pos = s.position(s.lines[first], len(line)) // something was not closed here
 	}
 	if strings.HasPrefix(strings.TrimSpace(line), "[") {
 		s.brokenHeader(pos, line, message)
@@ -36,6 +40,30 @@ func (s *source) recover(end, at int, message string) int {
 		s.brokenKey(pos, line, message, first)
 	}
 	return s.resume(first)
+}
+
+// clearer puts the library's message into the words of somebody who looks at the file.
+func (s *source) clearer(message string, at int) string {
+	message = strings.TrimPrefix(message, "toml: ")
+	i := strings.Index(message, "U+")
+	if i < 0 || at >= len(s.text) {
+		return message
+	}
+	if c := s.text[at]; c == '\n' || c == '\r' {
+		return "the line ends where a value is expected"
+	}
+	code, sign, _ := strings.Cut(message[i:], " ") // U+0064 'd'
+	if s.text[at] >= utf8.RuneSelf && code != "" { // the library names the first byte only
+		r, _ := utf8.DecodeRune(s.text[at:])
+		_, rest, _ := strings.Cut(strings.TrimPrefix(sign, "'"), "'")
+		sign = strconv.QuoteRune(r) + rest
+	}
+	return message[:i] + sign
+}
+
+// unclosed reports whether a line begins a text of several lines.
+func unclosed(line string) bool {
+	return strings.Count(line, `"""`) == 1 || strings.Count(line, "'''") == 1
 }
 
 func (s *source) lineOf(offset int) int { return s.position(offset, 0).Line - 1 }
@@ -73,7 +101,7 @@ func (s *source) resume(first int) int {
 		start = s.lineOf(s.lines[first]+len(text)+i) + 1
 	}
 	for i := start; i < len(s.lines); i++ {
-		if line := s.lineText(i); headerLine.Match(line) || keyLine.Match(line) {
+		if line := s.lineText(i); anyHeader.Match(line) || keyLine.Match(line) {
 			return s.lines[i]
 		}
 	}
@@ -129,7 +157,7 @@ func (s *source) brokenKey(pos Position, line, message string, row int) {
 		}
 	}
 	if secretLine(line) {
-		value = "…"
+		value, message = "…", "the value cannot be read"
 		if pos.Line != row+1 { // inside a secret of several lines
 			pos = s.position(s.lines[row], len(line))
 		}
@@ -164,6 +192,8 @@ func syntaxRemedy(key, sign, value, message string) string {
 		return `separate the entries by commas and close the list: ["a", "b"]`
 	case strings.HasPrefix(value, "{"):
 		return `separate the keys by commas and close the table: { a = 1, b = 2 }`
+	case quoted && strings.HasPrefix(message, "expected newline"):
+		return `write one value on a line; a list is written ["a", "b"]`
 	case quoted:
 		return "close the text with the quotation mark that it began with"
 	default:
