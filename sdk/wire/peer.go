@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -147,12 +148,22 @@ func (p *peer) send() error {
 			return nil
 		case <-p.wake:
 		}
+		if p.busy() {
+			runtime.Gosched() // who is ready to queue something does so first
+		}
 		for _, f := range p.take() {
 			if err := p.stream.SendMsg(&outFrame{f}); err != nil {
 				return fmt.Errorf("send frame: %w", err)
 			}
 		}
 	}
+}
+
+// busy reports whether several calls are in flight.
+func (p *peer) busy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting)+len(p.running) > 2 // Run is one
 }
 
 // take empties the queue and adds the credit that is owed.

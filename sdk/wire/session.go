@@ -15,6 +15,18 @@ import (
 // maxSessions bounds the streams of one connection.
 const maxSessions = 64
 
+// window is how many bytes one side may send before the other has read them.
+const window = 4 * fullFrame
+
+// DialOptions are the options for the host's connection.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxFrame), grpc.MaxCallSendMsgSize(MaxFrame)),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(window),
+	}
+}
+
 // ServerOptions are the options that a gRPC server needs to carry sessions.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -22,6 +34,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(MaxFrame),
 		grpc.MaxSendMsgSize(MaxFrame),
 		grpc.MaxConcurrentStreams(maxSessions),
+		grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(window),
 	}
 }
 

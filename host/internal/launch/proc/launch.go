@@ -128,9 +128,7 @@ func (p *Process) goplugin(spec Spec, cmd *exec.Cmd, timeout time.Duration) *gop
 		Stderr:           p.stderr,
 		SyncStdout:       newLineLogger(spec.Log, slog.LevelInfo, "stdout"),
 		SyncStderr:       p.stderr,
-		GRPCDialOptions: []grpc.DialOption{
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxFrame), grpc.MaxCallSendMsgSize(wire.MaxFrame)),
-		},
+		GRPCDialOptions:  wire.DialOptions(),
 	})
 }
 
