@@ -149,6 +149,7 @@ type running struct {
 	web    web.Handler
 	cancel context.CancelFunc
 	ended  chan error // holds what Run returned
+	sick   chan error // holds why the instance no longer answers
 }
 
 // open launches the plugin and opens the link, without attaching it.
@@ -177,9 +178,51 @@ func (k *keeper) start(ctx context.Context, r *running) error {
 	k.status.Version = r.man.Version
 	k.mu.Unlock()
 	runCtx, cancel := context.WithCancel(ctx)
-	r.cancel, r.ended = cancel, make(chan error, 1)
+	r.cancel, r.ended, r.sick = cancel, make(chan error, 1), make(chan error, 1)
 	go func() { r.ended <- r.link.Run(runCtx) }()
+	if p, ok := r.inst.(pinger); ok {
+		k.sup.wg.Go(func() { k.watch(runCtx, p, r.sick) })
+	}
 	return nil
+}
+
+// pinger is an instance that can be asked whether it still answers.
+type pinger interface {
+	Ping(ctx context.Context) error
+}
+
+// Health checks: a plugin that does not answer twice in a row hangs (PL-15).
+const (
+	pingEvery   = 10 * time.Second
+	pingTimeout = 5 * time.Second
+	pingMisses  = 2
+)
+
+// watch asks the instance until ctx ends or it no longer answers.
+func (k *keeper) watch(ctx context.Context, p pinger, sick chan<- error) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for misses := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		asked, cancel := context.WithTimeout(ctx, pingTimeout)
+		err := p.Ping(asked)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			misses = 0
+			continue
+		}
+		if misses++; misses == pingMisses {
+			sick <- fmt.Errorf("the plugin does not answer: %w", err)
+			return
+		}
+	}
 }
 
 // finish ends a running link within the drain time and closes its instance.
@@ -215,6 +258,8 @@ func (k *keeper) once(ctx context.Context) error {
 			return k.over(r, k.cause(r, err))
 		case <-r.inst.Done():
 			return k.over(r, errCrashed)
+		case err := <-r.sick:
+			return k.over(r, errors.Join(errCrashed, err))
 		case <-ctx.Done():
 			k.setLive(nil)
 			err := k.finish(r)

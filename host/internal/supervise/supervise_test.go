@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,6 +224,60 @@ func TestSwapStartsTheNewBesideTheOld(t *testing.T) {
 			t.Errorf("state %v (%s); want degraded with the old one going on", st.State, st.Reason)
 		}
 		stop()
+	})
+}
+
+// mute is an instance that answers no ping while it hangs.
+type mute struct {
+	*actorInstance
+	hangs func() bool
+}
+
+func (m mute) Ping(ctx context.Context) error {
+	if !m.hangs() {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// muteStage launches mute instances of which the first hangs.
+type muteStage struct {
+	stage
+	launched atomic.Int64
+}
+
+func (s *muteStage) Launch(ctx context.Context, spec Spec) (Instance, error) {
+	inst, err := s.stage.Launch(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	n := s.launched.Add(1)
+	return mute{inst.(*actorInstance), func() bool { return n == 1 }}, nil
+}
+
+func TestPL15HangingPluginStartsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &muteStage{}
+		sup := New(Options{Launcher: s, Attachment: s, Log: slog.New(slog.DiscardHandler),
+			NewHost: func(Spec, func(...sdk.Report)) sdk.Host { return nil }})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- sup.Run(ctx, []Spec{{Link: "a", Version: "1"}}, nil) }()
+		time.Sleep(24 * time.Second)
+		synctest.Wait()
+		if s.launched.Load() != 1 {
+			t.Errorf("%d instances after one missed ping, want 1", s.launched.Load())
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if st := sup.Status()[0]; s.launched.Load() != 2 || st.State != sdk.StateUp || st.Restarts != 1 {
+			t.Errorf("%d instances, state %v, %d restarts; want a second one, up, after 1 restart", s.launched.Load(), st.State, st.Restarts)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
