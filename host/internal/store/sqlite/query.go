@@ -38,17 +38,24 @@ func (db *DB) Lanes(ctx context.Context) ([]store.Lane, error) {
 	return list, err
 }
 
-const eventColumns = `e.link, e.place, e.kind, e.actor, e.item, e.dedup, e.time, e.fate, e.audit, e.sum, e.body`
+// The columns of an event; bodyColumns are those that a delivery needs. Each
+// column costs, also when it is empty.
+const (
+	bodyColumns  = `e.link, e.place, e.kind, e.actor, e.item, e.dedup, e.sum, e.body`
+	eventColumns = bodyColumns + `, e.time, e.fate, e.audit`
+)
 
-// eventRow reads eventColumns; the body is dropped when the checksum does not
+// eventRow reads bodyColumns or eventColumns; the body is dropped when the checksum does not
 // fit, so that nothing damaged is ever shown to anybody.
 func (db *DB) eventRow(seq int64, row []driver.Value) store.EventRow {
 	e := store.EventRow{
 		Seq: seq, Link: db.links.name(num(row[0])), Place: sdk.RemoteID(text(row[1])), Kind: sdk.ChangeKind(num(row[2])),
-		ActorID: num(row[3]), ItemID: num(row[4]), Dedup: text(row[5]), Time: fromMillis(num(row[6])),
-		Fate: store.Fate(num(row[7])), Audit: text(row[8]), Body: blob(row[10]),
+		ActorID: num(row[3]), ItemID: num(row[4]), Dedup: text(row[5]), Body: blob(row[7]),
 	}
-	if sumOf(seq, num(row[0]), text(row[1]), num(row[2]), e.Dedup, e.Body) != num(row[9]) {
+	if len(row) > 8 {
+		e.Time, e.Fate, e.Audit = fromMillis(num(row[8])), store.Fate(num(row[9])), text(row[10])
+	}
+	if sumOf(seq, num(row[0]), text(row[1]), num(row[2]), e.Dedup, e.Body) != num(row[6]) {
 		e.Body, e.Damaged = nil, true
 	}
 	return e
@@ -60,7 +67,7 @@ func (db *DB) Pending(ctx context.Context, lane, after int64, limit, maxBytes in
 	var list []store.Pending
 	size := 0
 	err := db.read(ctx, "read lane", func(c *conn) error {
-		return enough(c.query(ctx, `SELECT d.seq, d.rule, d.created, `+eventColumns+`
+		return enough(c.query(ctx, `SELECT d.seq, d.rule, d.created, `+bodyColumns+`
  FROM delivery d LEFT JOIN event e ON e.seq = d.seq WHERE d.lane = ? AND d.seq > ? ORDER BY d.seq LIMIT ?`,
 			func(row []driver.Value) error {
 				p := store.Pending{Lane: lane, Seq: num(row[0]), Rule: sdk.RouteID(text(row[1])), Created: fromMillis(num(row[2]))}
