@@ -39,6 +39,13 @@ type Handlers struct {
 	Timer func(id uint32) error
 	// Command answers a command with text for people.
 	Command func(c Invocation) (string, error)
+	// SetPlaces hears that the operator's routes use other places.
+	SetPlaces func(p Places) error
+	// Inform hears what became of events that the module published.
+	Inform func(outcomes []Outcome) error
+	// Resolve looks up an address that a person wrote; the error NotFound says
+	// that nobody has it.
+	Resolve func(address string) (NewActor, error)
 	// Web answers HTTP requests to Routes.
 	Web    func(r WebRequest) (WebResponse, error)
 	Routes []WebRoute
@@ -52,13 +59,16 @@ func Register(h Handlers) { handlers = h }
 
 // Kinds of call: field numbers of GuestRequest.
 const (
-	callOpen    = 1
-	callFilter  = 2
-	callDeliver = 3
-	callTimer   = 4
-	callCommand = 5
-	callWeb     = 6
-	callRun     = 11
+	callOpen      = 1
+	callFilter    = 2
+	callDeliver   = 3
+	callTimer     = 4
+	callCommand   = 5
+	callWeb       = 6
+	callSetPlaces = 7
+	callInform    = 8
+	callResolve   = 9
+	callRun       = 11
 )
 
 // replyBuf is used again for each reply.
@@ -90,6 +100,14 @@ func Handle(request []byte) []byte {
 		out = handleCommand(out, body)
 	case callWeb:
 		out = handleWeb(out, body)
+	case callSetPlaces:
+		if handlers.SetPlaces != nil {
+			out = appendError(out, handlers.SetPlaces(Places{body, 1}))
+		}
+	case callInform:
+		out = handleInform(out, body)
+	case callResolve:
+		out = handleResolve(out, body)
 	case callRun:
 		if handlers.Run != nil {
 			out = appendError(out, handlers.Run())
@@ -111,7 +129,8 @@ func handleOpen(out, body []byte) []byte {
 	for _, f := range []struct {
 		name string
 		has  bool
-	}{{"filter", handlers.Filter != nil}, {"deliverer", handlers.Deliver != nil}, {"commander", handlers.Command != nil}, {"web", handlers.Web != nil}} {
+	}{{"filter", handlers.Filter != nil}, {"deliverer", handlers.Deliver != nil}, {"commander", handlers.Command != nil},
+		{"placer", handlers.SetPlaces != nil}, {"informed", handlers.Inform != nil}, {"resolver", handlers.Resolve != nil}, {"web", handlers.Web != nil}} {
 		if f.has {
 			open = appendString(open, 1, f.name)
 		}
@@ -157,4 +176,24 @@ func handleWeb(out, body []byte) []byte {
 		return appendError(out, err)
 	}
 	return appendBytes(out, 13, resp.append(nil))
+}
+
+func handleInform(out, body []byte) []byte {
+	if handlers.Inform == nil {
+		return out
+	}
+	var outcomes []Outcome
+	each(body, 1, func(b []byte) { outcomes = append(outcomes, Outcome{b}) })
+	return appendError(out, handlers.Inform(outcomes))
+}
+
+func handleResolve(out, body []byte) []byte {
+	if handlers.Resolve == nil {
+		return out
+	}
+	actor, err := handlers.Resolve(str(body, 1))
+	if err != nil {
+		return appendError(out, err)
+	}
+	return appendBytes(out, 14, appendBytes(nil, 1, appendBytes(nil, 1, actor.append(nil))))
 }

@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package guest_test
 
 import (
@@ -124,6 +126,41 @@ func TestErrors(t *testing.T) {
 	guest.Register(guest.Handlers{Run: func() error { return err }})
 	if got := guest.Handle([]byte{0x5a, 0}); !strings.Contains(string(got), "not granted") || got[0] != 0x3a {
 		t.Errorf("reply % x", got)
+	}
+}
+
+// TestLinkCalls: places, outcomes and addresses reach their handlers.
+func TestLinkCalls(t *testing.T) {
+	var got []string
+	guest.Register(guest.Handlers{
+		SetPlaces: func(p guest.Places) error {
+			p.Each(func(id string, source, target bool) {
+				if source && !target {
+					got = append(got, id)
+				}
+			})
+			return nil
+		},
+		Inform: func(outcomes []guest.Outcome) error {
+			for _, o := range outcomes {
+				got = append(got, o.Dedup(), o.Place().ID(), string(rune('0'+o.State())), o.Reason())
+			}
+			return nil
+		},
+		Resolve: func(address string) (guest.NewActor, error) {
+			return guest.NewActor{ID: "id of " + address, Name: "N"}, nil
+		},
+	})
+	guest.Handle([]byte("\x3a\x07\x0a\x05\x0a\x01p\x10\x01"))
+	o := codec.AppendOutcome(nil, &sdk.Outcome{Dedup: "d", Place: sdk.Ref{Link: "l", ID: "q"}, State: sdk.OutcomeDead, Reason: "r"})
+	guest.Handle(append([]byte{0x42, byte(len(o) + 2), 0x0a, byte(len(o))}, o...))
+	if want := []string{"p", "d", "q", "2", "r"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	reply := guest.Handle([]byte("\x4a\x03\x0a\x01x"))
+	resolved, err := codec.DecodeResolved(reply[4:])
+	if err != nil || reply[0] != 0x72 || resolved.Actor == nil || resolved.Actor.Home.ID != "id of x" || resolved.Actor.Name != "N" {
+		t.Errorf("resolved %+v, %v (% x)", resolved, err, reply)
 	}
 }
 

@@ -158,13 +158,26 @@ func (p *Patch) append(dst []byte) []byte {
 	return appendBytes(dst, 1, p.item)
 }
 
-// NewActor is the author of a NewEvent.
+// NewActor is the author of a NewEvent, or who has an address.
 type NewActor struct {
 	ID      string // in the link's own network
 	Name    string
 	Handle  string
 	Profile string
 	Bot     bool
+}
+
+// append writes message Actor.
+func (a NewActor) append(dst []byte) []byte {
+	if a.Bot {
+		dst = appendUint(dst, 2, 1)
+	}
+	if a.ID != "" {
+		dst = appendBytes(dst, 3, appendString(nil, 2, a.ID))
+	}
+	dst = appendString(dst, 4, a.Handle)
+	dst = appendString(dst, 5, a.Name)
+	return appendString(dst, 6, a.Profile)
 }
 
 // NewEvent is an item that the module publishes.
@@ -186,17 +199,7 @@ type NewEvent struct {
 func (e NewEvent) append(dst []byte) []byte {
 	dst = appendTime(dst, 3, e.Time)
 	dst = appendBytes(dst, 4, appendString(nil, 2, e.Place))
-	var actor []byte
-	if e.Actor.Bot {
-		actor = appendUint(actor, 2, 1)
-	}
-	if e.Actor.ID != "" {
-		actor = appendBytes(actor, 3, appendString(nil, 2, e.Actor.ID))
-	}
-	actor = appendString(actor, 4, e.Actor.Handle)
-	actor = appendString(actor, 5, e.Actor.Name)
-	actor = appendString(actor, 6, e.Actor.Profile)
-	dst = appendBytes(dst, 5, actor)
+	dst = appendBytes(dst, 5, e.Actor.append(nil))
 	dst = appendString(dst, 6, e.Dedup)
 	var item []byte
 	if e.ID != "" {

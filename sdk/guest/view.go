@@ -214,12 +214,37 @@ func (c Config) Link() string { return str(c.b, 1) }
 func (c Config) JSON() []byte { return append([]byte(nil), sub(c.b, 2)...) }
 
 // Places visits the places that routes name, with how they are used.
-func (c Config) Places(visit func(id string, source, target bool)) {
-	each(c.b, 3, func(b []byte) { visit(str(b, 1), varintField(b, 2) != 0, varintField(b, 3) != 0) })
-}
+func (c Config) Places(visit func(id string, source, target bool)) { Places{c.b, 3}.Each(visit) }
 
 // PublicURL is where the host's HTTP listener is seen from outside.
 func (c Config) PublicURL() string { return str(c.b, 4) }
+
+// Places is a view of the places that routes name.
+type Places struct {
+	b   []byte
+	num uint32 // of the repeated field
+}
+
+// Each visits the places with how they are used: as a source of events, as a
+// target of deliveries.
+func (p Places) Each(visit func(id string, source, target bool)) {
+	each(p.b, p.num, func(b []byte) { visit(str(b, 1), varintField(b, 2) != 0, varintField(b, 3) != 0) })
+}
+
+// Outcome is a view of what became of a published event at one place.
+type Outcome struct{ b []byte }
+
+// Dedup is that of the event, as published.
+func (o Outcome) Dedup() string { return str(o.b, 1) }
+
+// Place is where it went.
+func (o Outcome) Place() Ref { return Ref{sub(o.b, 3)} }
+
+// State is 1 delivered, 2 dead, 3 dropped by a filter, 4 unrouted.
+func (o Outcome) State() int { return int(varintField(o.b, 4)) }
+
+// Reason says why, for people.
+func (o Outcome) Reason() string { return str(o.b, 5) }
 
 // Delivery is a view of one event asked of one place.
 type Delivery struct{ b []byte }
