@@ -143,8 +143,8 @@ func (m *Module) readTypes(c *cursor) {
 		}
 		params := c.count("parameters", 1000)
 		c.bytes(params)
-		c.bytes(c.count("results", 1000))
-		m.types = append(m.types, funcType{params: params})
+		results := c.bytes(c.count("results", 1000))
+		m.types = append(m.types, funcType{params: params, results: results})
 	}
 }
 

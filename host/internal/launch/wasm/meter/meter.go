@@ -30,7 +30,7 @@ const (
 )
 
 // Version changes with every change of what Rewrite writes.
-const Version = 1
+const Version = 2
 
 // Errors that a caller tells apart. Every error of this package wraps one of them.
 var (
@@ -171,7 +171,10 @@ type Custom struct {
 }
 
 // funcType keeps what metering needs of a function type.
-type funcType struct{ params uint32 }
+type funcType struct {
+	params  uint32
+	results []byte // value types
+}
 
 // section is a slice of the binary with its id. Start is the offset of its
 // content, for messages.

@@ -163,7 +163,7 @@ func (m *Module) rewriteCode(c *cursor) []byte {
 	var body []byte
 	for i := uint32(0); i < n && c.err == nil; i++ {
 		src := c.sub(c.u32())
-		body = m.rewriteBody(body[:0], src, m.types[m.funcTypes[i]].params)
+		body = m.rewriteBody(body[:0], src, m.types[m.funcTypes[i]])
 		if src.err != nil && c.err == nil {
 			c.err = fmt.Errorf("function %d: %w", m.nImpFuncs+i, src.err)
 		}
@@ -176,17 +176,17 @@ func (m *Module) rewriteCode(c *cursor) []byte {
 // rewriteBody appends the metered form of one body to out. Two locals are
 // declared behind those of the function: the fuel left (i64) and, where
 // instructions are charged by an operand, that operand (i32).
-func (m *Module) rewriteBody(out []byte, c *cursor, params uint32) []byte {
+func (m *Module) rewriteBody(out []byte, c *cursor, t funcType) []byte {
 	groups := c.u32()
 	groupsAt := c.pos
 	c.pos = 0
-	locals := m.locals(c, params)
+	locals := m.locals(c, t.params)
 	codeAt := c.pos
 	p := m.walk(c, locals)
 	if c.err != nil {
 		return out
 	}
-	e := emitter{m: m, fuel: locals, operand: locals + 1, plan: p}
+	e := emitter{m: m, fuel: locals, operand: locals + 1, plan: p, cached: !p.calls && len(p.weights) > 1 && len(t.results) <= 1}
 	extra := uint32(1)
 	if p.bulk {
 		extra = 2
@@ -197,11 +197,12 @@ func (m *Module) rewriteBody(out []byte, c *cursor, params uint32) []byte {
 	if p.bulk {
 		out = append(out, 1, 0x7f)
 	}
-	if !p.merged {
-		out = e.head(out, 0)
-	}
+	out = e.enter(out, t.results)
 	done := codeAt
 	for _, ed := range p.edits {
+		if ed.kind == editReturn && !e.cached {
+			continue
+		}
 		out = append(out, c.b[done:ed.at]...)
 		switch ed.kind {
 		case editIndex:
@@ -210,10 +211,12 @@ func (m *Module) rewriteBody(out []byte, c *cursor, params uint32) []byte {
 			out = e.head(out, ed.value)
 		case editBulk:
 			out = e.bulk(out, ed.value)
+		case editReturn:
+			out = appendU32(append(out, opBr), ed.value)
 		}
 		done = ed.end
 	}
-	return append(out, c.b[done:]...)
+	return e.leave(append(out, c.b[done:]...))
 }
 
 // emitter writes the added instructions of one function.
@@ -221,13 +224,57 @@ type emitter struct {
 	m             *Module
 	fuel, operand uint32 // locals
 	plan          plan
+	// cached keeps the fuel in a local while the function runs. It is for
+	// functions with loops that call nobody: there the counter in memory is what
+	// a short loop would wait for. The body becomes a block, so that all ways out
+	// of it pass the place where the counter is written back.
+	cached bool
+}
+
+// enter charges the function's entry, unless its first loop does.
+func (e *emitter) enter(out []byte, results []byte) []byte {
+	if e.cached {
+		out = append(out, opGlobalGet)
+		out = appendU32(out, e.m.nGlobals)
+		out = append(out, opLocalSet)
+		out = appendU32(out, e.fuel)
+	}
+	if !e.plan.merged {
+		out = e.head(out, 0)
+	}
+	if e.cached {
+		out = append(out, opBlock)
+		if len(results) == 1 {
+			return append(out, results[0])
+		}
+		out = append(out, 0x40)
+	}
+	return out
+}
+
+// leave writes the counter back; out ends with the end of the original body.
+func (e *emitter) leave(out []byte) []byte {
+	if e.cached {
+		out = append(out, opLocalGet)
+		out = appendU32(out, e.fuel)
+		out = append(out, opGlobalSet)
+		out = appendU32(out, e.m.nGlobals)
+		out = append(out, opEnd)
+	}
+	return out
+}
+
+// load puts the fuel on the stack.
+func (e *emitter) load(out []byte) []byte {
+	if e.cached {
+		return appendU32(append(out, opLocalGet), e.fuel)
+	}
+	return appendU32(append(out, opGlobalGet), e.m.nGlobals)
 }
 
 // head charges the weight of a region.
 func (e *emitter) head(out []byte, region uint32) []byte {
-	out = append(out, opGlobalGet)
-	out = appendU32(out, e.m.nGlobals)
-	out = append(out, opI64Const)
+	out = append(e.load(out), opI64Const)
 	out = appendS64(out, min(e.plan.weights[region], math.MaxInt32))
 	return e.check(out)
 }
@@ -236,9 +283,7 @@ func (e *emitter) head(out []byte, region uint32) []byte {
 func (e *emitter) bulk(out []byte, shift uint32) []byte {
 	out = append(out, opLocalSet)
 	out = appendU32(out, e.operand)
-	out = append(out, opGlobalGet)
-	out = appendU32(out, e.m.nGlobals)
-	out = append(out, opLocalGet)
+	out = append(e.load(out), opLocalGet)
 	out = appendU32(out, e.operand)
 	out = append(out, 0xad, opI64Const) // i64.extend_i32_u
 	out = appendS64(out, int64(shift))
@@ -254,17 +299,24 @@ func (e *emitter) bulk(out []byte, shift uint32) []byte {
 //	i64.sub  local.tee $fuel  global.set $g
 //	local.get $fuel  i64.const 0  i64.lt_s
 //	if  call $refuel  global.set $g  end
+//
+// and, where the fuel is kept in the local, the same without the global.
 func (e *emitter) check(out []byte) []byte {
 	out = append(out, 0x7d, opLocalTee)
 	out = appendU32(out, e.fuel)
-	out = append(out, opGlobalSet)
-	out = appendU32(out, e.m.nGlobals)
-	out = append(out, opLocalGet)
-	out = appendU32(out, e.fuel)
+	if !e.cached {
+		out = append(out, opGlobalSet)
+		out = appendU32(out, e.m.nGlobals)
+		out = append(out, opLocalGet)
+		out = appendU32(out, e.fuel)
+	}
 	out = append(out, opI64Const, 0, 0x53, opIf, 0x40, opCall)
 	out = appendU32(out, e.m.nImpFuncs)
-	out = append(out, opGlobalSet)
-	out = appendU32(out, e.m.nGlobals)
+	if e.cached {
+		out = appendU32(append(out, opLocalSet), e.fuel)
+	} else {
+		out = appendU32(append(out, opGlobalSet), e.m.nGlobals)
+	}
 	return append(out, opEnd)
 }
 

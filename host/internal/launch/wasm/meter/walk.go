@@ -40,9 +40,10 @@ const (
 type editKind byte
 
 const (
-	editIndex editKind = iota // replace a function index
-	editHead                  // charge behind a loop opcode
-	editBulk                  // charge by the i32 on top of the stack
+	editIndex  editKind = iota // replace a function index
+	editHead                   // charge behind a loop opcode
+	editBulk                   // charge by the i32 on top of the stack
+	editReturn                 // return; value is the depth of the function's label
 )
 
 // edit is one change of a function body: bytes [at, end) are replaced.
@@ -58,6 +59,7 @@ type plan struct {
 	weights []int64 // cost of region 0 (function entry) and of each loop
 	bulk    bool    // a scratch i32 is needed
 	merged  bool    // the first loop pays for the function's entry as well
+	calls   bool    // the function calls others
 }
 
 // frame is an open control block; region is the loop (or function) it belongs to.
@@ -120,7 +122,9 @@ func (w *walker) instruction() {
 		}
 	case op == opEnd:
 		w.frames = w.frames[:len(w.frames)-1]
-	case op <= 0x01, op == opReturn, op == 0x1a, op == 0x1b, op >= 0x45 && op <= 0xc4, op == opRefIsNull:
+	case op == opReturn:
+		w.plan.edits = append(w.plan.edits, edit{kind: editReturn, at: start, end: c.pos, value: uint32(len(w.frames) - 1)})
+	case op <= 0x01, op == 0x1a, op == 0x1b, op >= 0x45 && op <= 0xc4, op == opRefIsNull:
 	case op >= 0x28 && op <= 0x3e:
 		w.memArg()
 	case op == opBr, op == opBrIf, op == opTableGet, op == opTableSet:
@@ -131,8 +135,10 @@ func (w *walker) instruction() {
 		}
 		c.u32()
 	case op == opCall, op == opRetCall, op == opRefFunc:
+		w.plan.calls = w.plan.calls || op != opRefFunc
 		w.function()
 	case op == opCallInd, op == opRetCallInd:
+		w.plan.calls = true
 		c.u32()
 		c.u32()
 	case op >= opLocalGet && op <= opLocalTee:
