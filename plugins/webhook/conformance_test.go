@@ -129,7 +129,7 @@ func BenchmarkPost(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				resp, err := l.(web.Handler).ServeWeb(b.Context(), q)
+				resp, err := web.HandlerOf(l).ServeWeb(b.Context(), q)
 				if err != nil || resp.Status != http.StatusAccepted {
 					b.Fatal(resp, err)
 				}

@@ -126,7 +126,7 @@ func (s *sender) post(ctx context.Context, id string, kind sdk.ChangeKind, body 
 	if err != nil {
 		return transportError(op, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // the answer has been read, or no longer matters
 	// A short answer is read so that the connection can be used again.
 	if _, err := io.CopyN(io.Discard, resp.Body, 64<<10); err != nil && !errors.Is(err, io.EOF) && resp.StatusCode >= 300 {
 		return sdk.Errorf(sdk.Transient, op, "read the answer: %w", err), false

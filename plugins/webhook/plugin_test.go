@@ -58,7 +58,10 @@ func (r *rig) reopen(config string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.link = l.(*link)
+	var ok bool
+	if r.link, ok = l.(*link); !ok {
+		r.t.Fatalf("Open gave %T", l)
+	}
 }
 
 // hookConfig is a table with one hook called a.
@@ -500,7 +503,7 @@ func TestPlainHooksDoNotTouchTheStore(t *testing.T) {
 	}
 	q := &web.Request{Method: "POST", Token: sha256.Sum256([]byte(token)), Body: []byte("{}"), Header: map[string][]string{"Content-Type": {"application/json"}}}
 	for range 10 {
-		if resp, err := l.(web.Handler).ServeWeb(t.Context(), q); err != nil || resp.Status != 202 {
+		if resp, err := web.HandlerOf(l).ServeWeb(t.Context(), q); err != nil || resp.Status != 202 {
 			t.Fatalf("%v %v", resp, err)
 		}
 	}

@@ -156,7 +156,7 @@ func (l *link) await(ctx context.Context, h *hook, w *waiter, patience time.Dura
 }
 
 func outcome(status int, state, detail string, o sdk.Outcome, good *receipt) *web.Response {
-	if o.Reason != "" {
+	if o.Reason != "" && o.State != sdk.OutcomeUnrouted { // says the same as detail
 		detail += ": " + o.Reason
 	}
 	remedy := map[string]string{
