@@ -118,6 +118,3 @@ func Skeleton(nick string) string {
 	}
 	return b.String()
 }
-
-// SameNick reports whether a room takes two nicks for the same (RFC 8266 §2.4).
-func SameNick(a, b string) bool { return a == b || precis.Nickname.Compare(a, b) }

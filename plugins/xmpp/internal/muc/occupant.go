@@ -192,7 +192,7 @@ func (r *Room) mistakable(o *occupant, nick string) bool {
 	}
 	look := convert.Skeleton(nick)
 	for other, m := range r.members {
-		if m.look == look && r.nicks[other] == nil && !convert.SameNick(other, nick) {
+		if m.look == look && r.nicks[other] == nil && other != nick {
 			return true
 		}
 	}
