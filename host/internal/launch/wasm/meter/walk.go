@@ -127,13 +127,15 @@ func (w *walker) instruction() {
 	case op <= 0x01, op == 0x1a, op == 0x1b, op >= 0x45 && op <= 0xc4, op == opRefIsNull:
 	case op >= 0x28 && op <= 0x3e:
 		w.memArg()
-	case op == opBr, op == opBrIf, op == opTableGet, op == opTableSet:
+	case op == opBr, op == opBrIf:
+		w.label()
+	case op == opTableGet, op == opTableSet:
 		c.u32()
 	case op == opBrTable:
 		for n := c.count("branch targets", ^uint32(0)); n > 0 && c.err == nil; n-- {
-			c.u32()
+			w.label()
 		}
-		c.u32()
+		w.label()
 	case op == opCall, op == opRetCall, op == opRefFunc:
 		w.plan.calls = w.plan.calls || op != opRefFunc
 		w.function()
@@ -151,6 +153,14 @@ func (w *walker) instruction() {
 		w.memorySize(op, start)
 	default:
 		w.rare(op, start)
+	}
+}
+
+// label reads a label. The block that may be put around a body must not become
+// a target that the original does not have.
+func (w *walker) label() {
+	if i := w.c.u32(); w.c.err == nil && int(i) >= len(w.frames) {
+		w.c.fail(ErrMalformed, "label %d of %d", i, len(w.frames))
 	}
 }
 
