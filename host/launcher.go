@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type pluginSpec struct {
 	sha256  string // of the file, hex
 	grant   []string
 	hosts   []string
+	private []netip.Prefix // that hosts may resolve to all the same
 	secrets map[string]string
 	memory  int64
 	time    time.Duration
@@ -123,7 +125,7 @@ func (l *launcher) loadModule(ctx context.Context, p pluginSpec) (supervise.Inst
 		return nil, err
 	}
 	loaded, err := l.wasm.Load(ctx, binary, wasm.LoadOptions{Name: p.module, Manifest: manifest, Grant: p.grant,
-		Memory: p.memory, Time: p.time, Trusted: p.trusted, Hosts: p.hosts, Secrets: p.secrets, Metric: l.metric})
+		Memory: p.memory, Time: p.time, Trusted: p.trusted, Hosts: p.hosts, Allow: p.private, Secrets: p.secrets, Metric: l.metric})
 	if err != nil {
 		return nil, &sdk.Error{Op: "load", Kind: sdk.Invalid, Err: err}
 	}

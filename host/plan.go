@@ -57,7 +57,7 @@ func linkNames(cfg *config.Config) []string {
 // linkSpec says what a link is to be.
 func linkSpec(cfg *config.Config, name string) supervise.Spec {
 	l := cfg.Links[name]
-	p := pluginSpec{sha256: l.SHA256, grant: l.Grant, hosts: l.AllowHosts, memory: int64(l.Limits.Memory),
+	p := pluginSpec{sha256: l.SHA256, grant: l.Grant, hosts: l.AllowHosts, private: l.Private(), memory: int64(l.Limits.Memory),
 		time: time.Duration(l.Limits.Time), trusted: l.Trusted, secrets: map[string]string{}}
 	for k, v := range l.Secrets {
 		p.secrets[k] = string(v)

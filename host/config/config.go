@@ -96,17 +96,18 @@ type Limits struct {
 
 // Link is [link.NAME].
 type Link struct {
-	Name       string            `toml:"-"`
-	Plugin     string            `toml:"plugin" doc:"name of a built-in plugin, wasm:FILE or exec:FILE"`
-	SHA256     string            `toml:"sha256" doc:"checksum of the FILE; needed unless plugins.lock has it"`
-	Grant      []string          `toml:"grant" doc:"abilities that a module gets: log, kv, timer, emit, http, command, config, secret, metrics"`
-	AllowHosts []string          `toml:"allow_hosts" doc:"hosts that a module may reach by http"`
-	Limits     Limits            `toml:"limits" doc:"bounds of a module"`
-	Trusted    bool              `toml:"trusted" default:"false" doc:"run a module without metering; a loop in it stops the host"`
-	OnError    string            `toml:"on_error" default:"closed" enum:"open,closed" doc:"what happens to an event on which this filter fails"`
-	Optional   bool              `toml:"optional" default:"false" doc:"the host is ready also while this link is not up"`
-	Secrets    map[string]Secret `toml:"secrets" doc:"secrets that a module may ask for by name"`
-	Config     map[string]any    `toml:"config" json:"-" doc:"the plugin's own settings; see its page"`
+	Name         string            `toml:"-"`
+	Plugin       string            `toml:"plugin" doc:"name of a built-in plugin, wasm:FILE or exec:FILE"`
+	SHA256       string            `toml:"sha256" doc:"checksum of the FILE; needed unless plugins.lock has it"`
+	Grant        []string          `toml:"grant" doc:"abilities that a module gets: log, kv, timer, emit, http, command, config, secret, metrics"`
+	AllowHosts   []string          `toml:"allow_hosts" doc:"hosts that a module may reach by http"`
+	AllowPrivate []string          `toml:"allow_private" doc:"addresses or networks that are not public and that a module may reach all the same"`
+	Limits       Limits            `toml:"limits" doc:"bounds of a module"`
+	Trusted      bool              `toml:"trusted" default:"false" doc:"run a module without metering; a loop in it stops the host"`
+	OnError      string            `toml:"on_error" default:"closed" enum:"open,closed" doc:"what happens to an event on which this filter fails"`
+	Optional     bool              `toml:"optional" default:"false" doc:"the host is ready also while this link is not up"`
+	Secrets      map[string]Secret `toml:"secrets" doc:"secrets that a module may ask for by name"`
+	Config       map[string]any    `toml:"config" json:"-" doc:"the plugin's own settings; see its page"`
 
 	json   json.RawMessage
 	hidden []string // values that no text may repeat
@@ -141,6 +142,17 @@ func (c *Config) LogLevel() slog.Level {
 func (h HTTP) Proxies() []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range h.TrustedProxies {
+		if p, err := parsePrefix(s); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Private gives allow_private as networks.
+func (l *Link) Private() []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range l.AllowPrivate {
 		if p, err := parsePrefix(s); err == nil {
 			out = append(out, p)
 		}

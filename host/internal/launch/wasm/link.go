@@ -59,7 +59,7 @@ func newLink(p *Plugin, cfg sdk.Config, host sdk.Host) *Link {
 	p.code.retain()
 	l.ops = &operations{
 		link: cfg.Link, host: host, out: out, now: p.host.opts.Now, granted: map[string]bool{},
-		config: cfg.JSON, secrets: p.opts.Secrets, http: newFetcher(p.hosts(), p.host.opts.Allow), timers: newTimers(),
+		config: cfg.JSON, secrets: p.opts.Secrets, http: newFetcher(p.hosts(), slices.Concat(p.host.opts.Allow, p.opts.Allow)), timers: newTimers(),
 	}
 	for _, a := range p.opts.Manifest.Abilities {
 		l.ops.granted[a] = slices.Contains(p.opts.Grant, a)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,9 @@ type LoadOptions struct {
 	Trusted bool
 	// Hosts narrows the hosts of the manifest that http may reach; empty = those of the manifest.
 	Hosts []string
+	// Allow lists addresses that are not public and that this module may reach
+	// by http, besides those of Options.
+	Allow []netip.Prefix
 	// Secrets are those that the module may ask for by name.
 	Secrets map[string]string
 	// Metric counts on behalf of a link; nil = not counted.
