@@ -22,13 +22,16 @@ var linkName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
 // checker looks at a configuration as a whole.
 type checker struct {
-	c      *Config
-	faults *Errors
+	c        *Config
+	faults   *Errors
+	builtins []string        // empty = not known here
+	names    []string        // of the links, sorted
+	routes   map[string]bool // names of routes so far
 }
 
 // check finds what is wrong although every value alone is right.
-func (c *Config) check(faults *Errors) {
-	k := &checker{c, faults}
+func (c *Config) check(faults *Errors, builtins []string) {
+	k := &checker{c, faults, builtins, sortedKeys(c.Links), map[string]bool{}}
 	k.host()
 	k.listeners()
 	for _, name := range sortedKeys(c.Links) {
@@ -57,7 +60,7 @@ func (k *checker) holes() bool {
 // one that is spelt nearly so, has been reported.
 func (k *checker) missing(table, key, problem, remedy string) {
 	b := k.c.bases[table]
-	if b.src.holes || b.src.bad[b.path] || b.src.bad[b.path+"."+key] {
+	if k.faults.full() || b.src.holes || b.src.bad[b.path] || b.src.bad[b.path+"."+key] {
 		return
 	}
 	for path := range b.src.bad {
@@ -214,9 +217,11 @@ func (k *checker) link(name string) {
 	case strings.Contains(l.Plugin, ":"):
 		scheme, _, _ := strings.Cut(l.Plugin, ":")
 		k.at(table, "plugin", fmt.Sprintf("a plugin cannot be given as %q", scheme+":"), suggest(scheme+":", []string{"wasm:", "exec:"}))
+	case len(k.builtins) > 0 && !slices.Contains(k.builtins, l.Plugin):
+		k.at(table, "plugin", fmt.Sprintf("there is no plugin %q", l.Plugin), suggest(l.Plugin, append([]string{"wasm:FILE", "exec:FILE"}, k.builtins...)))
 	}
 	if !isModule {
-		for _, key := range []string{"grant", "allow_hosts", "limits", "trusted", "secrets"} {
+		for _, key := range []string{"grant", "allow_hosts", "allow_private", "limits", "trusted", "secrets"} {
 			if _, set := k.table(table)[key]; set {
 				k.at(table, key, key+" is for modules (wasm:FILE) only", "remove it")
 			}
@@ -225,6 +230,11 @@ func (k *checker) link(name string) {
 	for i, g := range l.Grant {
 		if g != "" && !slices.Contains(abilities, g) {
 			k.at(table, "grant["+strconv.Itoa(i)+"]", fmt.Sprintf("there is no ability %q", g), suggest(g, abilities))
+		}
+	}
+	for i, p := range l.AllowPrivate {
+		if _, err := parsePrefix(p); p != "" && err != nil {
+			k.at(table, "allow_private["+strconv.Itoa(i)+"]", fmt.Sprintf("%q is no address and no network", p), `write "127.0.0.1" or "10.0.0.0/8"`)
 		}
 	}
 	if l.Limits.Memory < 64<<10 || l.Limits.Memory > 1<<30 {
@@ -293,10 +303,10 @@ func (k *checker) linkExists(table, key, name string) bool {
 	if k.c.Links[name] != nil {
 		return true
 	}
-	remedy := suggest(name, sortedKeys(k.c.Links))
-	if k.holes() && Nearest(name, sortedKeys(k.c.Links)) == "" {
+	if k.faults.full() || k.holes() && Nearest(name, k.names) == "" {
 		return false // it may be in the part that could not be read
 	}
+	remedy := suggest(name, k.names)
 	if len(k.c.Links) == 0 {
 		remedy = "add [link." + name + "]"
 	}
@@ -309,11 +319,10 @@ func (k *checker) route(i int) {
 	if r.Name == "" {
 		r.Name = "route-" + strconv.Itoa(i+1)
 	}
-	for j := range i {
-		if k.c.Routes[j].Name == r.Name {
-			k.at(table, "name", fmt.Sprintf("two routes are called %q", r.Name), "give each a name of its own")
-		}
+	if k.routes[r.Name] {
+		k.at(table, "name", fmt.Sprintf("two routes are called %q", r.Name), "give each a name of its own")
 	}
+	k.routes[r.Name] = true
 	if r.From == "" {
 		k.missing(table, "from", "the route has no from", `add from = "link:place"`)
 	}
@@ -338,7 +347,10 @@ func (k *checker) route(i int) {
 		seen[to] = true
 	}
 	for j, f := range r.Filters {
-		k.linkExists(table, "filters["+strconv.Itoa(j)+"]", f)
+		key := "filters[" + strconv.Itoa(j) + "]"
+		if k.linkExists(table, key, f) && slices.Contains(r.Filters[:j], f) {
+			k.at(table, key, "the filter "+f+" is there twice", "name each filter once")
+		}
 	}
 }
 
@@ -386,17 +398,31 @@ func (k *checker) cycles() {
 	k.around(edges)
 }
 
-// around finds cycles with a union of places: a route that joins two places
-// which are joined already closes a circle. Routes in one direction close one
-// only when they can be followed all the way round.
+// around finds cycles. Only a route between places that other routes have joined
+// already can close one, and it does when they can be followed all the way round.
 func (k *checker) around(edges []edge) {
 	next := map[string][]edge{}
+	up := map[string]string{} // towards the first of the places that are joined
+	root := func(place string) string {
+		for up[place] != "" {
+			if above := up[up[place]]; above != "" {
+				up[place] = above
+			}
+			place = up[place]
+		}
+		return place
+	}
 	reported := map[int]bool{}
 	for _, e := range edges {
 		r, from := k.c.Routes[e.route], e.from
-		path := follow(next, e, e.to, map[string]bool{})
-		if path == nil && r.BothWays {
-			from, path = e.to, follow(next, edge{e.to, e.from, e.route}, e.from, map[string]bool{})
+		var path []string
+		if a, b := root(e.from), root(e.to); a != b {
+			up[a] = b
+		} else {
+			path = follow(next, e, e.to, map[string]bool{})
+			if path == nil && r.BothWays {
+				from, path = e.to, follow(next, edge{e.to, e.from, e.route}, e.from, map[string]bool{})
+			}
 		}
 		if path != nil && !reported[e.route] {
 			reported[e.route] = true

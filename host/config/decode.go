@@ -209,12 +209,18 @@ func (d *decoder) unknown(path, key string, names []string) {
 	d.src.fault(d.src.atKey(p), p, fmt.Sprintf("there is no key %q %s", key, where), remedy)
 }
 
+// maxListed bounds the words of a remedy.
+const maxListed = 20
+
 // suggest gives the nearest word, or all of them.
 func suggest(word string, list []string) string {
 	if near := Nearest(word, list); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	sorted := slices.Sorted(slices.Values(list))
+	if more := len(sorted) - maxListed; more > 0 {
+		sorted = append(sorted[:maxListed], "and "+strconv.Itoa(more)+" more")
+	}
 	return "known are: " + strings.Join(sorted, ", ")
 }
 

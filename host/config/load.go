@@ -26,13 +26,14 @@ const (
 
 // Load reads the configuration at path with its includes, and checks all that
 // can be checked without starting anything. Faults come back as *Errors; a
-// missing file as the error of the system.
-func Load(path string) (*Config, error) {
+// missing file as the error of the system. When the names of built-in plugins are
+// given, a link that names another one is a fault as well.
+func Load(path string, builtins ...string) (*Config, error) {
 	text, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, text)
+	return parse(path, text, builtins)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -49,13 +50,13 @@ func readFile(path string) ([]byte, error) {
 }
 
 // parse reads a file and its includes.
-func parse(path string, text []byte) (*Config, error) {
+func parse(path string, text []byte, builtins []string) (*Config, error) {
 	faults := &Errors{}
 	c := &Config{Path: path, bases: map[string]base{}}
 	setDefaults(reflect.ValueOf(c).Elem())
 	c.Links = map[string]*Link{}
 	c.add(path, text, faults, []string{filepath.Clean(path)})
-	c.check(faults)
+	c.check(faults, builtins)
 	if err := faults.err(); err != nil {
 		return nil, err
 	}

@@ -166,21 +166,21 @@ func (c *Config) hidden(link, text string) string {
 }
 
 // String names the link and its plugin; it never shows the config table.
-func (l *Link) String() string { return "link " + l.Name + " (" + l.Plugin + ")" }
+func (l Link) String() string { return "link " + l.Name + " (" + l.Plugin + ")" }
 
 // GoString is as String, for %#v.
-func (l *Link) GoString() string { return l.String() }
+func (l Link) GoString() string { return l.String() }
 
 // LogValue is as String.
-func (l *Link) LogValue() slog.Value { return slog.StringValue(l.String()) }
+func (l Link) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
 // String says how much is configured; it never shows a value that may be secret.
-func (c *Config) String() string {
+func (c Config) String() string {
 	return "configuration " + c.Path + ": " + strconv.Itoa(len(c.Links)) + " links, " + strconv.Itoa(len(c.Routes)) + " routes"
 }
 
 // GoString is as String, for %#v.
-func (c *Config) GoString() string { return c.String() }
+func (c Config) GoString() string { return c.String() }
 
 // LogValue is as String.
-func (c *Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -292,13 +292,32 @@ func (s *source) keyValue(path string, table map[string]any, e *unstable.Node, b
 		return
 	}
 	s.keys[path] = last.pos
-	table[last.name] = s.value(path, e.Value(), last.pos, base)
+	table[last.name] = s.value(path, e.Value(), s.afterKey(e, last.pos, base), base)
 }
 
-// value reads a value and notes where it and its parts stand.
-func (s *source) value(path string, v *unstable.Node, key Position, base int) any {
-	pos := key
-	if v.Raw.Length > 0 {
+// afterKey gives the position of a value as a whole; the library says of lists
+// and tables at most where they begin.
+func (s *source) afterKey(e *unstable.Node, key Position, base int) Position {
+	start, end := 0, base+int(e.Raw.Offset+e.Raw.Length)
+	for it := e.Key(); it.Next(); {
+		r := it.Node().Raw
+		start = base + int(r.Offset+r.Length)
+	}
+	for start < end && strings.IndexByte(" \t=", s.text[start]) >= 0 {
+		start++
+	}
+	if start >= end {
+		return key
+	}
+	return s.position(start, end-start)
+}
+
+// value reads a value and notes where it and its parts stand. Outer is where it
+// stands at the latest.
+func (s *source) value(path string, v *unstable.Node, outer Position, base int) any {
+	pos := outer
+	whole := v.Kind != unstable.Array && v.Kind != unstable.InlineTable // Raw says all of it
+	if v.Raw.Length > 0 && (whole || strings.HasSuffix(path, "]")) {
 		pos = s.position(base+int(v.Raw.Offset), int(v.Raw.Length))
 	}
 	s.vals[path] = pos
