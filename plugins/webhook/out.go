@@ -57,7 +57,7 @@ func (l *link) Deliver(ctx context.Context, batch []sdk.Delivery) ([]sdk.Receipt
 				Err: sdk.Errorf(sdk.NotFound, "deliver to "+string(d.Place), "there is no out.%s in the configuration", d.Place)})
 			continue
 		}
-		r := s.deliver(ctx, d)
+		r := s.withinDeadline(ctx, d)
 		if r.Err != nil && r.Err.Kind.Temporary() {
 			stop = r.Err
 		}
@@ -65,6 +65,24 @@ func (l *link) Deliver(ctx context.Context, batch []sdk.Delivery) ([]sdk.Receipt
 	}
 	return receipts, nil
 }
+
+// withinDeadline posts one delivery as long as the host waits for its receipt;
+// a receipt that comes later would be lost, and the message sent twice.
+func (s *sender) withinDeadline(ctx context.Context, d *sdk.Delivery) sdk.Receipt {
+	if !d.Deadline.IsZero() {
+		end := d.Deadline.Add(-receiptTime)
+		if !s.now().Before(end) {
+			return sdk.Receipt{Delivery: d.ID, Unsent: true, Err: sdk.Errorf(sdk.Transient, "post to "+s.out.url.Host, "no time is left in this batch")}
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, end.Sub(s.now()))
+		defer cancel()
+	}
+	return s.deliver(ctx, d)
+}
+
+// receiptTime is kept back from a delivery's deadline for the way of the receipt.
+const receiptTime = 500 * time.Millisecond
 
 // deliver posts one delivery.
 func (s *sender) deliver(ctx context.Context, d *sdk.Delivery) sdk.Receipt {

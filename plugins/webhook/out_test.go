@@ -198,6 +198,23 @@ func TestOutgoingUnreachable(t *testing.T) {
 	}
 }
 
+// TestOutgoingDeadline: what the host would no longer hear of is not sent.
+func TestOutgoingDeadline(t *testing.T) {
+	rec := newReceiver(t)
+	r := openOut(t, rec.URL, "")
+	rec.answer = func(http.ResponseWriter, int) { r.forward(3 * time.Second) }
+	var batch []sdk.Delivery
+	for i := range 3 {
+		d := delivery(fmt.Sprint("d", i), "x")
+		d.Deadline = r.now().Add(5 * time.Second)
+		batch = append(batch, d)
+	}
+	got := r.deliver(batch...)
+	if got[0].Err != nil || got[1].Err != nil || got[2].Err == nil || !got[2].Unsent || got[2].Err.Kind != sdk.Transient || len(rec.got) != 2 {
+		t.Errorf("receipts %+v after %d requests, want two sent and the third unsent", got, len(rec.got))
+	}
+}
+
 func TestOutgoingKinds(t *testing.T) {
 	rec := newReceiver(t)
 	change := func(c sdk.Change) sdk.Delivery {

@@ -59,6 +59,7 @@ func (p *Plugin) Describe() sdk.Manifest {
 		Facets:      []string{"deliverer", "placer", "informed", "web"},
 		Abilities:   []string{"log", "kv", "http"},
 		Sample:      sample,
+		BatchMax:    64, // posts one after the other: a slow receiver must not use up the host's patience
 		Schema:      schema,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -418,6 +419,9 @@ func TestWH02NoTokenLeaves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if h := r.link.config.hooks["a"]; strings.Contains(fmt.Sprintf("%+v", *h), token) {
+		t.Errorf("the hook holds its token: %+v", *h)
+	}
 	if r.log.Len() == 0 {
 		t.Error("nothing was logged; the test shows nothing")
 	}
@@ -465,6 +469,33 @@ func TestWH03Replay(t *testing.T) {
 	r.quiet()
 	if a := r.post("", `{"n":2}`, signed(r, `{"n":2}`, "d4")); a.code != 202 {
 		t.Errorf("another delivery: %+v, want 202", a)
+	}
+}
+
+// TestWH08Parallel: 1,000 posts at once, half of them with the same key.
+func TestWH08Parallel(t *testing.T) {
+	r := open(t, hookConfig(""))
+	codes := make([]answerDoc, 1000)
+	var wg sync.WaitGroup
+	for i := range codes {
+		h := jsonType()
+		if i%2 == 0 {
+			h["Idempotency-Key"] = "same"
+		}
+		wg.Go(func() { codes[i] = r.post("", `{"n":1}`, h) })
+	}
+	wg.Wait()
+	fresh := 0
+	for _, a := range codes {
+		if a.code != 202 {
+			t.Fatalf("answer %+v, want 202", a)
+		}
+		if !a.Duplicate {
+			fresh++
+		}
+	}
+	if fresh != 501 || len(r.host.Events()) != 501 {
+		t.Errorf("%d new messages, %d events; want 501 of each", fresh, len(r.host.Events()))
 	}
 }
 

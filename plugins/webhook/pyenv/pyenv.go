@@ -84,6 +84,7 @@ func Import(r io.Reader) (tomlText string, notes []string, err error) {
 		return "", im.notes, &Error{Faults: im.faults}
 	}
 	im.note("the file below holds the password and the tokens: keep it at mode 0600, or write { env = \"NAME\" } or { file = \"PATH\" } in their place")
+	im.note("the hooks answer on %s, this machine only; the gateway answered on all addresses, so let a proxy with TLS lead there, or change [http] listen", listen)
 	im.note("rooms are joined once and stay joined; a room with a password needs [link.xmpp.config.rooms.\"JID\"] password = …")
 	return im.toml(format, level), im.notes, nil
 }

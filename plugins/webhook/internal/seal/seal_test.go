@@ -126,3 +126,32 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+func FuzzVerify(f *testing.F) {
+	f.Add("sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", "1700000000", "id", []byte("Hello"))
+	f.Add("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1,AAAA", "-1", "a.b", []byte{})
+	var all []*Scheme
+	for _, opt := range []Options{
+		{Scheme: GitHub, Secrets: []string{"It's a Secret"}}, {Scheme: Gitea, Secrets: []string{"It's a Secret"}},
+		{Scheme: Standard, Secrets: []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}},
+		{Scheme: Generic, Secrets: []string{"It's a Secret"}, Header: "X-Sig", TimeHeader: "X-Time", Encoding: "base64"},
+	} {
+		s, err := New(opt)
+		if err != nil {
+			f.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	f.Fuzz(func(t *testing.T, sig, stamp, id string, body []byte) {
+		for _, s := range all {
+			h := map[string][]string{s.opt.Header: {sig}, "Webhook-Id": {id}, "X-Github-Delivery": {id}}
+			if s.opt.TimeHeader != "" {
+				h[s.opt.TimeHeader] = []string{stamp}
+			}
+			// Without the key nobody makes a signature, whatever the headers are.
+			if _, err := s.Verify(h, body, now); err == nil {
+				t.Fatalf("%s accepts %q", s.opt.Scheme, sig)
+			}
+		}
+	})
+}
