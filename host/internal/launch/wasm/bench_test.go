@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,5 +213,50 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(ms(cpu[0]), "cold-cpu-ms")
 	b.ReportMetric(ms(cpu[1]), "warm-cpu-ms")
 	b.ReportMetric(ms(instance), "first-call-ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkNeighbour is the 99th percentile of a link's calls alone and while
+// another link's guest loops without end.
+func BenchmarkNeighbour(b *testing.B) {
+	good := open(b, load(b, sharedHost, leanGuest, leanOptions()), newFakeHost())
+	bad, _ := goLink(b)
+	for _, l := range []*Link{good, bad} {
+		if _, err := ask(l, "mark warm"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	p99 := func() time.Duration {
+		took := make([]time.Duration, 2000)
+		for i := range took {
+			start := time.Now()
+			if _, err := ask(good, "mark me"); err != nil {
+				b.Fatal(err)
+			}
+			took[i] = time.Since(start)
+			time.Sleep(50 * time.Microsecond) // a link between events
+		}
+		slices.Sort(took)
+		return took[len(took)*99/100]
+	}
+	var alone, beside time.Duration
+	n := time.Duration(0)
+	for b.Loop() {
+		alone += p99()
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = ask(bad, "loop")
+			}
+		})
+		beside += p99()
+		cancel()
+		wg.Wait()
+		n++
+	}
+	b.ReportMetric(float64((alone / n).Nanoseconds()), "alone-p99-ns")
+	b.ReportMetric(float64((beside / n).Nanoseconds()), "beside-p99-ns")
+	b.ReportMetric(float64(beside)/float64(alone), "beside/alone")
 	b.ReportMetric(0, "ns/op")
 }
