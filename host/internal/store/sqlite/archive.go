@@ -96,7 +96,10 @@ func (db *DB) Revive(ctx context.Context, ids []sdk.DeliveryID) ([]store.Pending
 		}
 		return nil
 	}})
-	return out, err
+	if err != nil { // the writer may still be at work on out
+		return nil, err
+	}
+	return out, nil
 }
 
 // Discard deletes dead letters, and says how many there were.
@@ -117,7 +120,10 @@ func (db *DB) Discard(ctx context.Context, ids []sdk.DeliveryID) (int, error) {
 		}
 		return nil
 	}})
-	return int(total), err
+	if err != nil {
+		return 0, err
+	}
+	return int(total), nil
 }
 
 // Trace finds an item by its id, by the id of one of its events, or by any name

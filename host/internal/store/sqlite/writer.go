@@ -49,6 +49,7 @@ type writer struct {
 
 // run commits groups until Close, and then what is still in the queue.
 func (w *writer) run() {
+	defer w.db.flush() // what came in between
 	defer close(w.db.stopped)
 	for {
 		select {
@@ -76,7 +77,11 @@ func (w *writer) drain() {
 	if w.c != nil {
 		w.db.final = w.c.close()
 	}
-	w.db.final = errors.Join(w.db.final, w.db.closeReaders(), w.db.lock.Close())
+	for range readerCount { // those that are lent out come back
+		c := <-w.db.readers
+		w.db.final = errors.Join(w.db.final, c.close())
+	}
+	w.db.final = errors.Join(w.db.final, w.db.lock.Close())
 }
 
 // collect takes what waits, without waiting for more.
