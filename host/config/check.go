@@ -277,7 +277,7 @@ func (k *checker) file(table, name string, l *Link, path string) {
 	switch {
 	case l.SHA256 == "":
 		k.missing(table, "sha256", "no checksum is known of "+path, "run: bridgehost plugin install "+path+", or add sha256 to the link")
-	case len(l.SHA256) != 64 || strings.Trim(strings.ToLower(l.SHA256), "0123456789abcdef") != "":
+	case !isSHA256(l.SHA256):
 		k.at(table, "sha256", "a sha256 is 64 hexadecimal digits", "run: bridgehost plugin inspect "+path)
 	}
 }

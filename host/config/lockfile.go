@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	toml "github.com/pelletier/go-toml/v2"
@@ -42,9 +43,27 @@ func ReadLock(path string) (*Lock, error) {
 	}
 	l := &Lock{}
 	if err := toml.Unmarshal(text, l); err != nil {
+		var at *toml.DecodeError
+		if errors.As(err, &at) { // its text names types of this program
+			line, col := at.Position()
+			return nil, fmt.Errorf("read plugin lock %s:%d:%d: %w", path, line, col, errLock)
+		}
 		return nil, fmt.Errorf("read plugin lock %s: %w", path, err)
 	}
+	for _, p := range l.Plugins {
+		if !filepath.IsAbs(p.Path) || !isSHA256(p.SHA256) {
+			return nil, fmt.Errorf("read plugin lock %s: entry %q: %w", path, p.Path, errLock)
+		}
+	}
 	return l, nil
+}
+
+// errLock says that a lock was not written by this program.
+var errLock = errors.New("not what bridgehost plugin install writes; repair it, or remove it and install the plugins again")
+
+// isSHA256 reports whether s is a checksum in hexadecimal digits.
+func isSHA256(s string) bool {
+	return len(s) == 64 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
 }
 
 // SHA256 gives the checksum of an installed file, empty when it is not there.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"bridgehost/sdk"
@@ -40,6 +41,9 @@ var (
 	pluginID   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 	facetNames = []string{"filter", "deliverer", "placer", "informed", "resolver", "backfiller", "commander", "web"}
 )
+
+// maxBatch bounds the deliveries in one batch.
+const maxBatch = 10_000
 
 // ParseManifest reads plugin.toml. Faults come back all at once as *Errors.
 func ParseManifest(text []byte) (sdk.Manifest, error) {
@@ -78,6 +82,14 @@ func (f *manifestFile) check(d *decoder) {
 	words("abilities", f.Abilities, abilities)
 	words("takes", f.Takes, kindNames())
 	words("gives", f.Gives, kindNames())
+	if f.BatchMax < 0 || f.BatchMax > maxBatch {
+		d.fault("batch_max", fmt.Sprintf("%d is no size of a batch", f.BatchMax), "write a number from 1 to 10000, or leave it out")
+	}
+	for i, h := range f.Hosts {
+		if h == "" || strings.ContainsAny(h, "/:@ ") {
+			d.fault("hosts["+strconv.Itoa(i)+"]", fmt.Sprintf("%q is no name of a host", h), `write for example "api.example.org", without https://`)
+		}
+	}
 	if f.Schema != "" && !json.Valid([]byte(f.Schema)) {
 		d.fault("schema", "the schema is not JSON", "write a JSON Schema in a multi-line string")
 	}
