@@ -25,7 +25,7 @@ type replay struct {
 	query string
 	want  map[string]bool // message ids
 	found map[string]hit
-	ended chan struct{} // closed when a history has ended; nil for a query
+	ended chan struct{} // closed when a history has ended; nil then, and for a query
 	last  string        // archive id of the result that came last
 	more  chan struct{} // cap 1: last has changed
 }
@@ -193,7 +193,8 @@ func (q *replay) take(nick, id, origin, stanza string) {
 // searchHistory joins anew and reads the history. Rooms keep only so much of it;
 // what is older than that is taken as not sent.
 func (r *Room) searchHistory(ctx context.Context, o *occupant, since time.Time, want map[string]bool) (map[string]hit, *sdk.Error) {
-	q := &replay{want: want, found: map[string]hit{}, ended: make(chan struct{})}
+	ended := make(chan struct{})
+	q := &replay{want: want, found: map[string]hit{}, ended: ended}
 	r.leave(ctx, o)
 	r.mu.Lock()
 	o.replay = q
@@ -209,7 +210,7 @@ func (r *Room) searchHistory(ctx context.Context, o *occupant, since time.Time, 
 	t := time.NewTimer(r.o.Settle)
 	defer t.Stop()
 	select {
-	case <-q.ended:
+	case <-ended:
 		return q.found, nil
 	case <-t.C:
 	case <-ctx.Done():
