@@ -46,7 +46,7 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.metrics = obs.New(h.opt.Version, obs.Gauges{Links: h.linkGauges, Queues: h.queueGauges, CertExpiry: h.certExpiry})
 	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Now: h.opt.Now, Log: h.log,
-		Options: outbox.Options{PoisonAfter: max(2, h.cfg.Host.CrashLimit-1)}})
+		Options: outbox.Options{MaxAge: time.Duration(h.cfg.Host.MaxAge), PoisonAfter: max(2, h.cfg.Host.CrashLimit-1)}})
 	h.filters = filter.New(filter.Options{Now: h.opt.Now})
 	h.sup = supervise.New(supervise.Options{
 		Launcher:   &launcher{builtins: h.builtins, inProcess: h.opt.InProcess, runtime: h.runtime.Dir(), wasm: h.modules, log: h.log},

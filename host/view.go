@@ -55,7 +55,13 @@ func (h *Host) RestartLink(_ context.Context, link string) error {
 
 // Queue implements admin.Host.
 func (h *Host) Queue(ctx context.Context, f admin.QueueFilter) ([]admin.QueueRow, error) {
-	return listQueue(ctx, h.db, f)
+	rows, err := listQueue(ctx, h.db, f)
+	for i := range rows {
+		if r := &rows[i]; !r.Dead && r.Reason == "" {
+			r.Reason = h.outbox.Why(sdk.Ref{Link: sdk.LinkID(r.Link), ID: sdk.RemoteID(r.Place)})
+		}
+	}
+	return rows, err
 }
 
 // Retry implements admin.Host.

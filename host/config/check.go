@@ -101,6 +101,9 @@ func (k *checker) host() {
 	if k.c.Host.CrashWindow <= 0 {
 		k.at("host", "crash_window", "the window has no length", `write for example "10m"`)
 	}
+	if k.c.Host.MaxAge <= 0 {
+		k.at("host", "max_age", "nothing could be delivered in time", `write for example "72h"`)
+	}
 	if k.c.Host.Data == "" {
 		k.at("host", "data", "the data folder has no name", `write for example data = "/var/lib/bridgehost"`)
 	}

@@ -67,6 +67,7 @@ func NeedsRestart(old, new *Config) []string {
 	}{
 		{"host.data", old.Host.Data == new.Host.Data},
 		{"host.disk_reserve", old.Host.DiskReserve == new.Host.DiskReserve},
+		{"host.max_age", old.Host.MaxAge == new.Host.MaxAge},
 		{"http.listen", old.HTTP.Listen == new.HTTP.Listen},
 		{"http.certificate", old.HTTP.Certificate == new.HTTP.Certificate && old.HTTP.Key == new.HTTP.Key},
 		{"http.trusted_proxies", slices.Equal(old.HTTP.TrustedProxies, new.HTTP.TrustedProxies)},

@@ -221,6 +221,7 @@ func (o *Outbox) again(l *lane, b *batch, s *settlement) time.Duration {
 	}
 	if first == nil {
 		l.suspects = l.suspects[:0]
+		l.why = ""
 		if l.fails > 0 {
 			l.fails, s.SetRetry = 0, true
 		}
@@ -243,11 +244,24 @@ func (o *Outbox) again(l *lane, b *batch, s *settlement) time.Duration {
 		l.fails = 0
 	}
 	l.fails++
+	l.why = reasonOf(first.err)
 	wait := max(o.backoff(l.fails-1), first.after)
+	if left := rest[0].created.Add(o.maxAge(l)).Sub(o.deps.Now()); left > 0 {
+		wait = min(wait, left+time.Millisecond) // it becomes a dead letter in time, not an hour later
+	}
 	s.SetRetry, s.Fails, s.Due, s.Uncertain = true, l.fails, o.deps.Now().Add(wait), !first.unsent
 	k.failedHost(l, o.opts.HostTrip, o.backoff)
 	o.deps.Log.Debug("delivery is tried again later", "link", string(k.id), "fails", l.fails, "wait", wait, "error", first.err)
 	return wait
+}
+
+// reasonOf gives the text of a failure that operators read.
+func reasonOf(err error) string {
+	var e *sdk.Error
+	if errors.As(err, &e) && e.Public != "" {
+		return e.Public
+	}
+	return err.Error()
 }
 
 func noReceipts(rs []result) bool {

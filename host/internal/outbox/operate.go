@@ -15,6 +15,17 @@ func (o *Outbox) List(ctx context.Context, f store.QueueFilter) ([]store.Queued,
 	return o.deps.Archive.Queue(ctx, f)
 }
 
+// Why tells why the lane of a place waits; empty when nothing failed there
+// since the start.
+func (o *Outbox) Why(place sdk.Ref) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.byPlace[place]; l != nil {
+		return l.why
+	}
+	return ""
+}
+
 // Dead shows dead letters.
 func (o *Outbox) Dead(ctx context.Context, f store.QueueFilter) ([]store.Queued, error) {
 	return o.deps.Archive.DeadLetters(ctx, f)

@@ -1,7 +1,9 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"bridgehost/host/internal/store"
 	"bridgehost/sdk"
@@ -13,10 +15,7 @@ import (
 func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settling) {
 	o.mu.Lock()
 	opts := l.link.opts
-	maxAge := o.opts.MaxAge
-	if opts.MaxAge > 0 {
-		maxAge = opts.MaxAge
-	}
+	maxAge := o.maxAge(l)
 	now := o.deps.Now()
 	for i := range b.items {
 		p, r := &b.items[i], &b.result[i]
@@ -26,7 +25,7 @@ func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settl
 		case l.poisoned(p.seq, o.opts.PoisonAfter):
 			r.bury(sdk.Internal, "the plugin crashed each time that it was delivered")
 		case now.Sub(p.created) > maxAge:
-			r.bury(sdk.Transient, "it could not be delivered for "+maxAge.String())
+			r.bury(sdk.Transient, tooOld(maxAge, l.why))
 		}
 	}
 	fails := l.fails
@@ -59,6 +58,20 @@ func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settl
 			r.state = done // it never was in this place: there is nothing to take back
 		}
 	}
+}
+
+// maxAge is how long deliveries of a lane may wait.
+func (o *Outbox) maxAge(l *lane) time.Duration {
+	return cmp.Or(l.link.opts.MaxAge, o.opts.MaxAge)
+}
+
+// tooOld says why a delivery is given up for its age.
+func tooOld(maxAge time.Duration, why string) string {
+	reason := "it could not be delivered for " + maxAge.String()
+	if why != "" {
+		reason += "; last: " + why
+	}
+	return reason
 }
 
 // resolve looks up what the batch's events refer to. Receipts that are being
