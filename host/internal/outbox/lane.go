@@ -44,7 +44,7 @@ type lane struct {
 	oldest   time.Time // when the oldest was written, about
 
 	fails       int
-	why         string // the last failure, for operators; empty when there was none
+	why         string    // the last failure, for operators; empty when there was none
 	unsureCount int       // so many of the next deliveries may have been sent before,
 	found       int64     // when they are not above this seq, the last at start
 	unsureUpto  int64     // and all up to this seq
