@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"reflect"
+	"strconv"
+	"strings"
 )
 
 //go:embed example.toml
@@ -37,6 +39,9 @@ func collect(path string, t reflect.Type, out *[]KeyDoc) {
 			p += ".NAME"
 		case "list of tables":
 			p += "[]"
+		}
+		if f.enum != nil {
+			name = "one of " + strings.Join(f.enum, ", ")
 		}
 		*out = append(*out, KeyDoc{Key: p, Type: name, Default: f.def, Doc: f.doc})
 		if inner != nil {
@@ -91,6 +96,17 @@ func Schema() []byte {
 	return append(out, '\n')
 }
 
+// defaultOf gives a default as the value that it is in the file.
+func defaultOf(f field) any {
+	if b, err := strconv.ParseBool(f.def); err == nil {
+		return b
+	}
+	if n, err := strconv.Atoi(f.def); err == nil {
+		return n
+	}
+	return f.def
+}
+
 func schemaOf(t reflect.Type) map[string]any {
 	switch t {
 	case durationType:
@@ -125,6 +141,9 @@ func schemaOf(t reflect.Type) map[string]any {
 			s["description"] = f.doc
 			if f.enum != nil {
 				s["enum"] = f.enum
+			}
+			if f.def != "" {
+				s["default"] = defaultOf(f)
 			}
 			properties[f.name] = s
 		}

@@ -59,6 +59,7 @@ func (e *Errors) Error() string {
 	default:
 		fmt.Fprintf(&b, "%d faults in the configuration", n)
 	}
+	b.WriteString("; every key is explained by: bridgehost config docs")
 	return b.String()
 }
 

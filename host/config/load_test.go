@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,18 @@ func write(t testing.TB, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestExampleNamesOnlyKnownKeys reads the example with what is commented out.
+func TestExampleNamesOnlyKnownKeys(t *testing.T) {
+	commented := regexp.MustCompile(`(?m)^# ([a-z_]+ = |\[)`)
+	text := commented.ReplaceAllString(string(Example()), "$1")
+	if text == string(Example()) {
+		t.Error("nothing is commented out")
+	}
+	if list := faults(t, text); strings.Contains(list.Error(), "there is no key") || strings.Contains(list.Error(), "expected") {
+		t.Errorf("got\n%v", list)
+	}
 }
 
 func TestExampleLoads(t *testing.T) {
