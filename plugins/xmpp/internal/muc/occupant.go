@@ -103,11 +103,17 @@ func (r *Room) attempt(ctx context.Context, o *occupant, since time.Time, epoch 
 	}
 	if err == nil {
 		o.err, o.used = nil, r.o.Now()
-		r.setState(sdk.StateUp, r.joinedAs(o))
+		if o == r.bot || !r.o.Source { // a source works when it is listened to
+			r.setState(sdk.StateUp, r.joinedAs(o))
+		}
 		return nil
 	}
 	if o.phase == joining {
 		o.phase = out
+	}
+	if r.watcher == o && o.phase == out {
+		r.watcher = nil
+		clear(r.members)
 	}
 	o.err = err
 	if err.After > 0 {

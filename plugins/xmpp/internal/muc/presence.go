@@ -72,8 +72,9 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 		return
 	}
 	user, _ := p.MUCUser()
-	if r.watcher == nil {
-		r.watcher = o
+	if r.watcher == nil || o == r.bot && r.watcher != o {
+		r.watcher = o // a join brings the presences of all
+		clear(r.members)
 	}
 	if r.watcher == o {
 		r.come(nick, user)

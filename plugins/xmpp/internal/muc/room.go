@@ -80,6 +80,7 @@ type Room struct {
 	mu        sync.Mutex
 	up        bool
 	upped     chan struct{} // closed while the stream is up
+	upAt      time.Time     // when the stream began
 	epoch     int           // counts streams
 	info      *info         // what the room says of itself; nil = not asked on this stream
 	occupants map[string]*occupant
@@ -152,6 +153,7 @@ func (r *Room) StreamUp(resumed bool) {
 	defer r.mu.Unlock()
 	if !resumed {
 		r.reset("the connection was lost")
+		r.upAt = r.o.Now()
 	}
 	if !r.up {
 		r.up = true

@@ -196,6 +196,7 @@ func TestArchive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, nil)
 		s.features = append([]string{"urn:xmpp:mam:2"}, allFeatures...)
+		time.Sleep(calm)
 		page := 0
 		s.onArchive = func(iq *packet.IQ) (*packet.IQ, error) {
 			page++
@@ -233,6 +234,29 @@ func TestArchive(t *testing.T) {
 		got = s.room.Deliver(t.Context(), batch[:1])
 		if got[0].Err == nil || got[0].Unsent || len(s.sent) != 1 {
 			t.Errorf("archive does not answer: %+v", got[0])
+		}
+	})
+}
+
+// TestArchiveIsSearchedAgain shows that soon after a reconnect a message of the
+// old connection that arrives late is found.
+func TestArchiveIsSearchedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, nil)
+		s.features = append([]string{"urn:xmpp:mam:2"}, allFeatures...)
+		looks := 0
+		s.onArchive = func(iq *packet.IQ) (*packet.IQ, error) {
+			if looks++; looks == 2 {
+				s.message("<message from='" + roomJID + "' to='" + iq.From + "'><result xmlns='urn:xmpp:mam:2' queryid='" + iq.Payload.Get("queryid") + "' id='a1'><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' type='groupchat' id='bh-1' from='" + roomJID + "/Ana'/></forwarded></result></message>")
+			}
+			e, err := xmltok.Parse([]byte("<fin xmlns='urn:xmpp:mam:2' complete='true'/>"))
+			return &packet.IQ{Payload: e}, err
+		}
+		d := text("1", "x")
+		d.Uncertain, d.Since = true, time.Now()
+		r := s.room.Deliver(t.Context(), []sdk.Delivery{d})[0]
+		if r.Err != nil || looks != 2 || len(s.sent) != 0 {
+			t.Errorf("receipt %+v after %d looks, sent %q", r, looks, s.sent)
 		}
 	})
 }

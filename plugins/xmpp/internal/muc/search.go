@@ -35,6 +35,10 @@ const (
 	margin   = 2 * time.Minute // clocks of host and server may differ by so much
 	pageSize = 100             // messages asked for at a time; servers give fewer
 	maxPages = 2000
+	// calm is the age of a connection from which nothing of the one before it
+	// can still arrive. Some servers (ejabberd) take a new connection while they
+	// still work off the old one.
+	calm = 750 * time.Millisecond
 )
 
 // search looks for the uncertain deliveries in the room: in its archive
@@ -66,12 +70,23 @@ func (r *Room) search(ctx context.Context, deliveries []sdk.Delivery) (map[strin
 		return nil, err
 	}
 	r.mu.Lock()
-	archive := r.about().archive
-	r.mu.Unlock()
-	if archive {
-		return r.searchArchive(ctx, o, since, want)
+	look, young := r.searchHistory, calm-r.o.Now().Sub(r.upAt)
+	if r.about().archive {
+		look = r.searchArchive
 	}
-	return r.searchHistory(ctx, o, since, want)
+	r.mu.Unlock()
+	found, err := look(ctx, o, since, want)
+	if err != nil || young <= 0 || len(found) == len(want) {
+		return found, err
+	}
+	t := time.NewTimer(young)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return nil, sdk.AsError("search "+r.o.JID, ctx.Err())
+	}
+	return look(ctx, o, since, want)
 }
 
 // searchArchive pages through the archive from since on, until all are found or
