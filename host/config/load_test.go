@@ -244,7 +244,7 @@ to = ["a:y"]
 	if strings.Contains(out.String(), "sesame") {
 		t.Errorf("a secret in\n%s", out.String())
 	}
-	if !strings.Contains(e.Error(), ":4:20: \"***\" and *** are bad") {
+	if !strings.Contains(e.Error(), ":4:20: token: \"***\" and *** are bad") {
 		t.Errorf("got %v", e)
 	}
 }

@@ -119,6 +119,9 @@ func (c *Config) Fault(link, key, problem, remedy string) Error {
 	case key != "":
 		full += ".config." + key
 	}
+	if key != "" {
+		problem = key + ": " + problem // as sdk.ConfigError reads
+	}
 	return c.faultIn(src, c.Locate(link, key), full, c.hidden(link, problem), c.hidden(link, remedy))
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,6 +232,27 @@ func TestSchemaHasEveryKey(t *testing.T) {
 	for _, key := range []string{"host.disk_reserve", "host.log.level", "link.NAME.limits.memory", "route[].from", "gateway[].links"} {
 		if !seen[key] {
 			t.Errorf("no key %s", key)
+		}
+	}
+}
+
+func TestSecretFilesThatAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	open := write(t, dir, "open", "sesame")
+	if err := os.Chmod(open, 0o604); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		pipe: "is no file", dir: "is no file", open: "(mode 0604)", filepath.Join(dir, "none"): "cannot be read",
+		write(t, dir, "empty", "\n"): "is empty", write(t, dir, "large", strings.Repeat("x", maxSecret+1)): "larger than 64 KiB",
+	} {
+		secret, fault := readSecretFile(path)
+		if secret != "" || fault == nil || !strings.Contains(fault.problem, want) {
+			t.Errorf("%s: got %q, %+v, want %q", filepath.Base(path), secret, fault, want)
 		}
 	}
 }

@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // secretFault says why a secret cannot be had; it never holds the secret.
@@ -98,9 +100,17 @@ func environment() []string {
 	return out
 }
 
+// maxSecret bounds a secret.
+const maxSecret = 64 << 10
+
 // readSecretFile reads a file that only its owner and group may read.
 func readSecretFile(path string) (string, *secretFault) {
-	info, err := os.Stat(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not block
+	if err != nil {
+		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), nearestFile(path)}
+	}
+	defer file.Close()       // read only
+	info, err := file.Stat() // of what is read, not of what has the name by now
 	if err != nil {
 		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), nearestFile(path)}
 	}
@@ -110,12 +120,12 @@ func readSecretFile(path string) (string, *secretFault) {
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
 		return "", &secretFault{fmt.Sprintf("the file %s can be used by everybody (mode %04o)", path, mode), "chmod 600 " + path}
 	}
-	if info.Size() > 64<<10 {
-		return "", &secretFault{fmt.Sprintf("the file %s is larger than 64 KiB", path), "put the secret alone into it"}
-	}
-	text, err := os.ReadFile(path)
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {
 		return "", &secretFault{fmt.Sprintf("the secret's file cannot be read: %v", err), "let the program's user read it"}
+	}
+	if len(text) > maxSecret {
+		return "", &secretFault{fmt.Sprintf("the file %s is larger than 64 KiB", path), "put the secret alone into it"}
 	}
 	secret := strings.TrimRight(string(text), "\r\n")
 	if secret == "" {
