@@ -313,12 +313,14 @@ func (r *request) write(j *job, change store.ItemChange, made *store.Entry, wait
 	r.emit(j)
 }
 
-// holdItem keeps the item of a waiting event out of sight. For an event that
-// waits for its own target nothing is known of the item yet.
+// holdItem keeps the item of an event that waits out of sight, and leaves an
+// item as it is that the waiting event would change.
 func holdItem(e *store.Entry) {
-	switch e.Item.Op {
-	case store.ItemCreate, store.ItemSetState:
+	switch {
+	case e.Item.Op == store.ItemCreate, e.Item.Op == store.ItemSetState && e.Event.Kind() == sdk.KindItemCreated:
 		e.Item.State = store.ItemHeld
+	case e.Item.Op != store.ItemNone:
+		e.Item.Op = store.ItemKnown
 	}
 }
 

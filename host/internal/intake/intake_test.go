@@ -390,6 +390,35 @@ func (pass) Filter(_ context.Context, events []sdk.Event) ([]sdk.Verdict, error)
 	return make([]sdk.Verdict, len(events)), nil
 }
 
+// holdAll holds whatever it sees.
+type holdAll struct{}
+
+func (holdAll) Filter(_ context.Context, events []sdk.Event) ([]sdk.Verdict, error) {
+	out := make([]sdk.Verdict, len(events))
+	for i := range out {
+		out[i] = sdk.Verdict{Verb: sdk.Hold, Until: time.Unix(1_700_000_060, 0)}
+	}
+	return out, nil
+}
+
+func TestHeldRetractionLeavesTheItem(t *testing.T) {
+	r := newRig(t, intake.Options{}, nil)
+	r.in.SetTable(route.NewTable(rules[1:]))
+	r.ok("a", created("m1", "x"))
+	r.chain.Attach("guard", holdAll{}, filter.AttachOptions{})
+	r.ok("a", retracted("romeo", "m1", false))
+	r.chain.Attach("guard", pass{}, filter.AttachOptions{})
+	r.ok("a", updated("romeo", "m1", "u1", "y"))
+	r.want("item-created x -> c:room", "item-updated y -> c:room")
+	r.pass(2 * time.Minute)
+	r.run()
+	r.want("item-retracted -> c:room")
+	r.ok("a", updated("romeo", "m1", "u2", "too late"))
+	if s := r.in.Stats(); s.Held != 1 || s.Dropped != 1 {
+		t.Errorf("stats = %+v", s)
+	}
+}
+
 func TestBreakerStopsRepetitionAndFlood(t *testing.T) {
 	r := newRig(t, intake.Options{Breaker: intake.BreakerOptions{Repeat: 3, Burst: 12, Rate: 1}}, nil)
 	for i := range 5 {

@@ -66,10 +66,11 @@ func TestNoLoopsInARandomGraph(t *testing.T) {
 	want := map[sdk.LinkID]map[string]int{}
 	total := 0
 	for i := 0; i < events; i += 100 {
+		batch := map[sdk.LinkID][]sdk.Event{}
 		for k := i; k < i+100; k++ {
 			from := place(rnd.IntN(rooms))
 			text := fmt.Sprint("text ", k)
-			h.publish(t, from.Link, create(string(from.ID), fmt.Sprint("user", k%50), fmt.Sprint("m", k), text))
+			batch[from.Link] = append(batch[from.Link], create(string(from.ID), fmt.Sprint("user", k%50), fmt.Sprint("m", k), text))
 			seen := map[sdk.Ref]bool{}
 			for _, w := range table.Ways(from) {
 				for _, to := range w.To {
@@ -84,13 +85,20 @@ func TestNoLoopsInARandomGraph(t *testing.T) {
 				}
 			}
 		}
+		for link, events := range batch {
+			h.publish(t, link, events...)
+		}
 	}
 	settle(t, h)
 	echoes := 0
 	for id, m := range links {
 		for len(m.back) > 0 {
-			h.publish(t, id, <-m.back)
-			echoes++
+			events := make([]sdk.Event, 0, 100)
+			for len(m.back) > 0 && len(events) < 100 {
+				events = append(events, <-m.back)
+			}
+			h.publish(t, id, events...)
+			echoes += len(events)
 		}
 	}
 	settle(t, h)

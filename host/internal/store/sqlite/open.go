@@ -38,6 +38,8 @@ type DB struct {
 	lock    *os.File
 
 	closing sync.Once
+	work    sync.WaitGroup // maintenance
+	idle    context.CancelFunc
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed by the writer
 	final   error         // what the writer left, valid after stopped
@@ -108,6 +110,9 @@ func (db *DB) start(ctx context.Context) error {
 		return errors.Join(wrap("open "+db.path, err), c.close())
 	}
 	go w.run()
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	db.idle = cancel
+	db.work.Go(func() { db.maintain(work) })
 	return nil
 }
 
@@ -168,7 +173,11 @@ func (db *DB) Path() string { return db.path }
 // Close commits what was accepted and closes the database. Requests that come
 // later fail with a temporary error.
 func (db *DB) Close() error {
-	db.closing.Do(func() { close(db.stop) })
+	db.closing.Do(func() {
+		db.idle()
+		close(db.stop)
+	})
+	db.work.Wait()
 	<-db.stopped
 	return db.final
 }

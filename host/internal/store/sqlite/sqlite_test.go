@@ -131,6 +131,27 @@ func TestIDsAreNotUsedTwice(t *testing.T) {
 	}
 }
 
+func TestOldTombstonesArePruned(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	db := open(t, t.TempDir(), Options{Now: func() time.Time { return now }})
+	var all []*store.Entry
+	for i := range 3 {
+		e := entry(fmt.Sprint("m", i), "")
+		e.Item.State, e.Item.Place = store.ItemRetracted, ""
+		all = append(all, e)
+	}
+	if err := db.Append(t.Context(), &put{entries: append(all, entry("real", "x"))}); err != nil {
+		t.Fatal(err)
+	}
+	now = now.AddDate(0, 2, 0)
+	if _, err := db.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if items, names := count(t, db, "item"), count(t, db, "mapping"); items != 1 || names != 1 {
+		t.Errorf("%d items with %d names are left, want the real one", items, names)
+	}
+}
+
 func TestFolderHasOneUser(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir, Options{})
