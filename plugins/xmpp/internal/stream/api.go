@@ -167,7 +167,7 @@ var (
 
 	// ErrConflict ends Run: another instance took over the component's domain or the client's resource while the stream was live.
 	ErrConflict = errors.New("replaced by another connection")
-	// ErrAuth ends Run: the server refused the credentials.
+	// ErrAuth ends Run: the server refused the credentials, which it never accepted. If it did before, Run tries again later.
 	ErrAuth = errors.New("credentials refused")
 	// ErrNoTLS: the server offers no TLS and plain text is not allowed. Run tries again later.
 	ErrNoTLS = errors.New("no TLS")

@@ -89,6 +89,12 @@ type inItem struct {
 // live runs one connection to its end and returns the reason.
 func (s *Session) live(ctx context.Context, est *established, inbox chan<- inItem) error {
 	f := est.flow
+	if !est.resumed {
+		if err := s.settle(ctx, inbox); err != nil {
+			_ = f.conn.Close()
+			return err
+		}
+	}
 	s.mu.Lock()
 	s.flow = f
 	s.mu.Unlock()
@@ -121,6 +127,24 @@ func (s *Session) live(ctx context.Context, est *established, inbox chan<- inIte
 		return werr
 	}
 	return rerr
+}
+
+// settle waits until the handler is done with what came over the connection before, so that after State Up it only gets what is new.
+func (s *Session) settle(ctx context.Context, inbox chan<- inItem) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.HandlerTimeout)
+	defer cancel()
+	idle := make(chan struct{})
+	select {
+	case inbox <- inItem{run: func() { close(idle) }}:
+	case <-ctx.Done():
+		return fmt.Errorf("settle: %w: %w", ErrHandlerStuck, ctx.Err())
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("settle: %w: %w", ErrHandlerStuck, ctx.Err())
+	}
 }
 
 // end makes reader and writer stop.

@@ -43,7 +43,8 @@ func New(opt Options) (*Session, error) {
 	return s, nil
 }
 
-// Run connects and keeps the stream until ctx ends, a live stream is taken over (ErrConflict), or the credentials are refused (ErrAuth).
+// Run connects and keeps the stream until ctx ends, a live stream is taken over (ErrConflict), or the credentials are refused (ErrAuth) though
+// they never were accepted.
 // It returns ctx's error in the first case. Everything that Run started has ended when it returns.
 func (s *Session) Run(ctx context.Context, h Handler) error {
 	if !s.running.CompareAndSwap(false, true) {
@@ -70,7 +71,7 @@ func (s *Session) Run(ctx context.Context, h Handler) error {
 				s.abandon(last)
 				last = nil
 			}
-			if time.Since(began) > s.opt.BackoffMax {
+			if time.Since(began) > min(s.opt.BackoffMax, 2*time.Second) {
 				attempt = 0
 			}
 		}
@@ -78,7 +79,8 @@ func (s *Session) Run(ctx context.Context, h Handler) error {
 			s.report(State{Phase: Down})
 			return ctx.Err()
 		}
-		if errors.Is(err, ErrConflict) || errors.Is(err, ErrAuth) {
+		// Credentials that were good before are refused by servers that have just started and do not know their users yet.
+		if errors.Is(err, ErrConflict) || errors.Is(err, ErrAuth) && s.counts.connects.Load() == 0 {
 			s.report(State{Phase: Down, Err: err})
 			return err
 		}
