@@ -71,6 +71,7 @@ type bridge struct {
 	dir    string
 	public string // base URL of the public listener
 	admin  string // base URL of the admin listener
+	head   string // of the configuration: host and listeners
 	cmd    *exec.Cmd
 	done   chan struct{}
 }
@@ -78,12 +79,19 @@ type bridge struct {
 // newBridge writes the configuration; links is the TOML of links and routes.
 func newBridge(t testing.TB, links string) *bridge {
 	t.Helper()
+	return newBridgeWith(t, "", links)
+}
+
+// newBridgeWith also has lines for the table [host].
+func newBridgeWith(t testing.TB, host, links string) *bridge {
+	t.Helper()
 	b := &bridge{t: t, dir: t.TempDir()}
 	public, admin := free(t), free(t)
 	b.public, b.admin = "http://"+public, "http://"+admin
-	b.configure(fmt.Sprintf(`[host]
+	b.head = fmt.Sprintf(`[host]
 data = %q
 crash_limit = 100000
+%s
 
 [http]
 listen = %q
@@ -92,7 +100,8 @@ public_url = %q
 [admin]
 listen = %q
 
-`, filepath.Join(b.dir, "data"), public, b.public, admin) + links)
+`, filepath.Join(b.dir, "data"), host, public, b.public, admin)
+	b.configure(b.head + links)
 	t.Cleanup(func() {
 		b.kill()
 		if t.Failed() {

@@ -147,6 +147,9 @@ func (l *Link) start(ctx context.Context, code *compiled) (*instance, reply, err
 	return inst, r, nil
 }
 
+// errBusy means that a call waited for its instance until its time was over.
+var errBusy = fmt.Errorf("the module was busy with other calls for too long: %w", context.DeadlineExceeded)
+
 // call hands one request to the instance of a key. build appends the message;
 // done reads that message and the reply; the bytes of both are used again after
 // it returns.
@@ -157,7 +160,10 @@ func (l *Link) call(ctx context.Context, key string, kind int, build func([]byte
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	switch err := ctx.Err(); {
+	case errors.Is(err, context.DeadlineExceeded): // spent behind other calls: nothing is known of this one
+		return &sdk.Error{Op: callNames[kind], Kind: sdk.Overloaded, Err: errBusy}
+	case err != nil:
 		return fmt.Errorf("%s: %w", callNames[kind], err)
 	}
 	if err := l.ready(ctx, sh); err != nil {

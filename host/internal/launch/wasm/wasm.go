@@ -55,7 +55,9 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experi
 // Errors that a caller tells apart; they are wrapped by *sdk.Error of a fitting kind.
 var (
 	// ErrDeadline means that a call took longer than its limit.
-	ErrDeadline = errors.New("time limit exceeded")
+	// It is a context.DeadlineExceeded as well: the call failed on what it was
+	// asked, which is not the same as a link that cannot be asked.
+	ErrDeadline error = deadlineError{}
 	// ErrTrap means that the guest crashed: a panic, an out-of-bounds access, a stack overflow.
 	ErrTrap = errors.New("module crashed")
 	// ErrReply means that the guest's reply is outside of its memory, too large, or not a GuestReply.
@@ -182,3 +184,12 @@ func pages(memory int64) uint32 {
 
 // shards returns how many instances a link that is only a filter has.
 func shards() int { return min(max(runtime.GOMAXPROCS(0), 1), 8) }
+
+// deadlineError is the type of ErrDeadline.
+type deadlineError struct{}
+
+// Error implements error.
+func (deadlineError) Error() string { return "time limit exceeded" }
+
+// Is implements the comparison of errors.Is.
+func (deadlineError) Is(target error) bool { return target == context.DeadlineExceeded }
