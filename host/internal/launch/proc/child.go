@@ -32,6 +32,7 @@ type child struct {
 	hello  *hello
 	exited chan struct{} // closed after the process has been waited for
 	id     atomic.Int64  // of the process; 0 before it is started
+	doomed atomic.Bool   // Kill was called, perhaps before the start
 
 	mu      sync.Mutex
 	exitErr error
@@ -70,7 +71,12 @@ func (c *child) Start(context.Context) error {
 			<-c.exited
 		}
 	}()
-	return <-started
+	err := <-started
+	if err == nil && c.doomed.Load() {
+		// Never an error: go-plugin waits only for what it takes as started.
+		_ = c.Kill(context.Background())
+	}
+	return err
 }
 
 // Wait implements runner.Runner; go-plugin calls it once.
@@ -91,6 +97,7 @@ func (c *child) Kill(context.Context) error {
 		return nil
 	default:
 	}
+	c.doomed.Store(true)
 	if c.pid() == 0 {
 		return nil
 	}

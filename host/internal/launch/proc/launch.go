@@ -175,6 +175,8 @@ func (p *Process) explain(ctx context.Context, spec Spec, timeout time.Duration,
 		}
 	}
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		fail.Err = ctx.Err()
 	case p.wire != nil || sdk.KindOf(err) == sdk.Unsupported:
 		fail.Kind = sdk.KindOf(err)
 	case line != "" && (len(parts) < 4 || parts[0] != strconv.Itoa(goplugin.CoreProtocolVersion)):
