@@ -38,7 +38,7 @@ func TestEcho(t *testing.T) {
 		Bad:        []json.RawMessage{json.RawMessage(`{"prefix":"a b"}`), json.RawMessage(`{"prefix":7}`)},
 		Deliveries: deliveries,
 		Events:     []sdk.Event{created("a"), created("drop"), {Change: sdk.ActorGone{}}},
-		Leaks: func() error { return goleak.Find(before) },
+		Leaks:      func() error { return goleak.Find(before) },
 		Exercise: func(t *testing.T, l sdk.Link, h *sdktest.Host) {
 			f := sdk.FacetsOf(l)
 			t.Run("order of publishes", func(t *testing.T) { order(t, h) })
