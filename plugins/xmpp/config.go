@@ -1,14 +1,11 @@
 package xmpp
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"mellium.im/xmpp/jid"
@@ -17,141 +14,150 @@ import (
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/sdk"
+	"bridgehost/sdk/settings"
 )
+
+// options are a link's config table.
+type options struct {
+	Mode     mode                   `cfg:"mode" doc:"how the link presents itself to the server"`
+	Address  string                 `cfg:"address" doc:"host:port: of the server's component port; for a client only where SRV records do not say it"`
+	Domain   string                 `cfg:"domain" doc:"component: its domain"`
+	Secret   string                 `cfg:"secret,secret" doc:"component: the secret that the server knows"`
+	JID      string                 `cfg:"jid" doc:"client: address of the account"`
+	Password string                 `cfg:"password,secret" doc:"client: password of the account"`
+	Resource string                 `cfg:"resource" doc:"resource of the account and of the puppets" min:"1" max:"200"`
+	Nick     string                 `cfg:"nick" doc:"the link's own nick, where it listens or where an author gets none"`
+	Puppets  *bool                  `cfg:"puppets" doc:"an occupant for each author; false: one nick for all, authors are named in the text"`
+	Create   bool                   `cfg:"create_rooms" doc:"make rooms that do not exist"`
+	Idle     time.Duration          `cfg:"puppet_idle" doc:"a puppet that says nothing for so long leaves; 0s = never"`
+	SelfPing time.Duration          `cfg:"self_ping" doc:"silence after which we ask whether we are still in a room; 0s = never"`
+	Timeout  time.Duration          `cfg:"timeout" doc:"how long a join or a reflection is waited for" min:"1s" max:"10m"`
+	TLS      tlsOptions             `cfg:"tls" doc:"encryption of the stream"`
+	Limits   limits                 `cfg:"limits" doc:"bounds"`
+	Rooms    map[string]roomOptions `cfg:"rooms" doc:"settings of single rooms, by address"`
+
+	account jid.JID
+	rooms   map[string]roomOptions // by normalised JID
+}
+
+// mode is a word of options.Mode.
+type mode string
 
 // Modes of a link.
 const (
-	modeComponent = "component"
-	modeClient    = "client"
+	modeComponent mode = "component"
+	modeClient    mode = "client"
 )
 
-// settings are a link's config table; sample.toml explains each key.
-type settings struct {
-	Mode      string                  `json:"mode"`
-	Address   string                  `json:"address"`
-	Domain    string                  `json:"domain"`
-	JID       string                  `json:"jid"`
-	Secret    string                  `json:"secret"`
-	Password  string                  `json:"password"`
-	Resource  string                  `json:"resource"`
-	Nick      string                  `json:"nick"`
-	Puppets   *bool                   `json:"puppets"`
-	Create    bool                    `json:"create_rooms"`
-	Idle      string                  `json:"puppet_idle"`
-	SelfPing  string                  `json:"self_ping"`
-	Timeout   string                  `json:"timeout"`
-	TLS       tlsSettings             `json:"tls"`
-	Limits    limitSettings           `json:"limits"`
-	Rooms     map[string]roomSettings `json:"rooms"`
-	idle      time.Duration
-	selfPing  time.Duration
-	timeout   time.Duration
-	plaintext stream.Plaintext
-	account   jid.JID
-	rooms     map[string]roomSettings // by normalised JID
+// Values implements settings.Enum.
+func (mode) Values() []string { return []string{string(modeComponent), string(modeClient)} }
+
+// plaintext says where a stream may go without TLS.
+type plaintext string
+
+// Values implements settings.Enum.
+func (plaintext) Values() []string { return []string{"loopback", "never", "anywhere"} }
+
+// allowed gives the stream's word for it.
+func (p plaintext) allowed() stream.Plaintext {
+	switch p {
+	case "anywhere":
+		return stream.PlaintextAnywhere
+	case "loopback":
+		return stream.PlaintextLoopback
+	default:
+		return stream.PlaintextNever
+	}
 }
 
-type tlsSettings struct {
-	CAFile     string `json:"ca_file"`
-	ServerName string `json:"server_name"`
-	Direct     bool   `json:"direct"`
-	Plaintext  string `json:"plaintext"`
+type tlsOptions struct {
+	CAFile     string    `cfg:"ca_file" doc:"PEM file of the authority that signed the server's certificate"`
+	ServerName string    `cfg:"server_name" doc:"name in the certificate, if it is not the domain"`
+	Direct     bool      `cfg:"direct" doc:"TLS from the first byte (XEP-0368)"`
+	Plaintext  plaintext `cfg:"plaintext" doc:"where the stream may go without TLS"`
 }
 
-type limitSettings struct {
-	MaxText    int `json:"max_text"`
-	MaxPuppets int `json:"max_puppets"`
-	Queue      int `json:"queue"`
+type limits struct {
+	MaxText    settings.Size `cfg:"max_text" doc:"bytes of one message; longer ones are shortened" min:"1000" max:"192KiB"`
+	MaxPuppets int           `cfg:"max_puppets" doc:"puppets in one room" min:"1" max:"10000"`
+	Queue      int           `cfg:"queue" doc:"stanzas that wait to be written" min:"16" max:"65536"`
 }
 
-type roomSettings struct {
-	Password string `json:"password"`
-	Nick     string `json:"nick"`
-	Create   *bool  `json:"create"`
+type roomOptions struct {
+	Password string `cfg:"password,secret" doc:"password of the room"`
+	Nick     string `cfg:"nick" doc:"the link's own nick in the room"`
+	Create   *bool  `cfg:"create" doc:"make the room if it does not exist"`
 }
 
-// defaults are the settings of an empty table.
-func defaults() settings {
-	return settings{
-		Mode: modeComponent, Nick: "bridge", Resource: "bridgehost", Idle: "24h", SelfPing: "5m", Timeout: "20s",
-		TLS:    tlsSettings{Plaintext: "loopback"},
-		Limits: limitSettings{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},
+// defaults are the options of an empty table.
+func defaults() options {
+	return options{
+		Mode: modeComponent, Nick: "bridge", Resource: "bridgehost", Idle: 24 * time.Hour, SelfPing: 5 * time.Minute, Timeout: 20 * time.Second,
+		TLS:    tlsOptions{Plaintext: "loopback"},
+		Limits: limits{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},
 	}
 }
 
 // faults collects what is wrong.
 type faults struct{ list []sdk.Fault }
 
+// add notes a fault, unless the key has one already.
 func (f *faults) add(key, problem, remedy string) {
+	if f.has(key) {
+		return
+	}
 	f.list = append(f.list, sdk.Fault{Key: key, Problem: problem, Remedy: remedy})
 }
 
+func (f *faults) has(key string) bool {
+	return slices.ContainsFunc(f.list, func(have sdk.Fault) bool { return have.Key == key })
+}
+
 // parse reads a link's config table and its places. All faults come back at once.
-func parse(cfg sdk.Config) (settings, error) {
-	s := defaults()
+func parse(cfg sdk.Config) (options, error) {
+	o := defaults()
 	var f faults
-	if len(cfg.JSON) > 0 {
-		dec := json.NewDecoder(bytes.NewReader(cfg.JSON))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-			key, problem := decodeFault(err)
-			f.add(key, problem, "see the sample of the plugin xmpp")
-			return s, &sdk.ConfigError{Faults: f.list}
-		}
+	raw := cfg.JSON
+	if len(raw) == 0 {
+		raw = []byte("{}")
 	}
-	s.checkServer(&f)
-	s.checkTimes(&f)
-	s.checkLimits(&f)
-	s.checkRooms(&f, cfg.Places)
+	if err := settings.Decode(raw, &o); err != nil {
+		var e *sdk.ConfigError
+		if !errors.As(err, &e) {
+			return o, fmt.Errorf("configuration of link %s: %w", cfg.Link, err)
+		}
+		f.list = append(f.list, e.Faults...)
+	}
+	if !f.has("mode") { // what else is needed depends on it
+		o.checkServer(&f)
+	}
+	o.checkTimes(&f)
+	o.checkRooms(&f, cfg.Places)
 	if len(f.list) > 0 {
 		sort.SliceStable(f.list, func(i, j int) bool { return f.list[i].Key < f.list[j].Key })
-		return s, &sdk.ConfigError{Faults: f.list}
+		return o, &sdk.ConfigError{Faults: f.list}
 	}
-	return s, nil
+	return o, nil
 }
 
-// decodeFault names the key of a value that has the wrong type, or that is unknown.
-func decodeFault(err error) (key, problem string) {
-	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		return typ.Field, fmt.Sprintf("is a %s, not a %s", typ.Value, typ.Type.Kind())
-	}
-	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return strings.Trim(name, `"`), "is not a key of this plugin"
-	}
-	return "", err.Error()
-}
-
-func (s *settings) checkServer(f *faults) {
+func (s *options) checkServer(f *faults) {
 	switch s.Mode {
 	case modeComponent:
 		s.checkComponent(f)
 	case modeClient:
 		s.checkClient(f)
-	default:
-		f.add("mode", fmt.Sprintf("%q is no mode", s.Mode), `write "component" or "client"`)
 	}
 	if s.Address != "" {
 		if _, port, err := net.SplitHostPort(s.Address); err != nil || port == "" {
 			f.add("address", fmt.Sprintf("%q is not host:port", s.Address), `write for example "127.0.0.1:5347"`)
 		}
 	}
-	switch s.TLS.Plaintext {
-	case "never":
-		s.plaintext = stream.PlaintextNever
-	case "loopback":
-		s.plaintext = stream.PlaintextLoopback
-	case "anywhere":
-		s.plaintext = stream.PlaintextAnywhere
-	default:
-		f.add("tls.plaintext", fmt.Sprintf("%q is not known", s.TLS.Plaintext), `write "never", "loopback" or "anywhere"`)
-	}
 	if convert.Nick(s.Nick) == "" {
 		f.add("nick", "nothing readable is left of the nick", `write for example "bridge"`)
 	}
 }
 
-func (s *settings) checkComponent(f *faults) {
+func (s *options) checkComponent(f *faults) {
 	if s.Address == "" {
 		f.add("address", "is missing", `write the server's component port, for example "127.0.0.1:5347"`)
 	}
@@ -174,7 +180,7 @@ func (s *settings) checkComponent(f *faults) {
 	}
 }
 
-func (s *settings) checkClient(f *faults) {
+func (s *options) checkClient(f *faults) {
 	switch j, err := packet.ParseJID(s.JID); {
 	case s.JID == "":
 		f.add("jid", "is missing", `write the account's address, for example "bot@example.org"`)
@@ -197,50 +203,29 @@ func (s *settings) checkClient(f *faults) {
 	}
 }
 
-func (s *settings) checkTimes(f *faults) {
+// checkTimes looks at times that may be zero.
+func (s *options) checkTimes(f *faults) {
 	for _, t := range []struct {
-		key, text string
-		to        *time.Duration
-		min       time.Duration
-	}{
-		{"puppet_idle", s.Idle, &s.idle, time.Minute}, {"self_ping", s.SelfPing, &s.selfPing, 10 * time.Second},
-		{"timeout", s.Timeout, &s.timeout, time.Second},
-	} {
-		d, err := time.ParseDuration(t.text)
-		switch {
-		case err != nil:
-			f.add(t.key, fmt.Sprintf("%q is no duration", t.text), `write for example "90s" or "24h"`)
-		case d != 0 && d < t.min, d < 0, d == 0 && t.key == "timeout":
-			f.add(t.key, t.text+" is too short", "write at least "+t.min.String())
-		}
-		*t.to = d
-	}
-}
-
-func (s *settings) checkLimits(f *faults) {
-	for _, l := range []struct {
-		key             string
-		value, low, top int
-	}{
-		{"limits.max_text", s.Limits.MaxText, 1000, 192 << 10}, {"limits.max_puppets", s.Limits.MaxPuppets, 1, 10000},
-		{"limits.queue", s.Limits.Queue, 16, 65536},
-	} {
-		if l.value < l.low || l.value > l.top {
-			f.add(l.key, fmt.Sprintf("%d is out of bounds", l.value), fmt.Sprintf("write %d to %d", l.low, l.top))
+		key   string
+		value time.Duration
+		least time.Duration
+	}{{"puppet_idle", s.Idle, time.Minute}, {"self_ping", s.SelfPing, 10 * time.Second}} {
+		if t.value != 0 && t.value < t.least {
+			f.add(t.key, t.value.String()+" is too short", "write at least "+t.least.String()+", or 0s for never")
 		}
 	}
 }
 
-func (s *settings) checkRooms(f *faults, places []sdk.PlaceUse) {
-	s.rooms = map[string]roomSettings{}
+func (s *options) checkRooms(f *faults, places []sdk.PlaceUse) {
+	s.rooms = map[string]roomOptions{}
 	for address, room := range s.Rooms {
 		j, err := roomJID(address)
 		if err != nil {
-			f.add("rooms."+address, err.Error(), `write for example rooms."ops@muc.example.org"`)
+			f.add(settings.Join("rooms", address), err.Error(), `write for example rooms."ops@muc.example.org"`)
 			continue
 		}
 		if room.Nick != "" && convert.Nick(room.Nick) == "" {
-			f.add("rooms."+address+".nick", "nothing readable is left of the nick", `write for example "bridge"`)
+			f.add(settings.Join("rooms", address)+".nick", "nothing readable is left of the nick", `write for example "bridge"`)
 		}
 		s.rooms[j] = room
 	}
@@ -271,6 +256,6 @@ func roomJID(address string) (string, error) {
 }
 
 // puppets reports whether authors appear as occupants of their own.
-func (s *settings) puppets() bool {
+func (s *options) puppets() bool {
 	return s.Mode == modeComponent && (s.Puppets == nil || *s.Puppets)
 }

@@ -217,7 +217,7 @@ func TestTopicAndSealed(t *testing.T) {
 // TestDirectMessageIsAnswered shows that somebody who writes to a puppet learns
 // that nobody reads it.
 func TestDirectMessageIsAnswered(t *testing.T) {
-	srv := itest.Prosody(t, options())
+	srv := itest.Prosody(t, serverOptions())
 	juliet, room, h, l := hear(t, srv)
 	deliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"))
 	for to, condition := range map[string]string{"hooks.grafana@" + bridgeDomain: "service-unavailable", room + "/Grafana": "feature-not-implemented"} {
@@ -233,7 +233,7 @@ func TestDirectMessageIsAnswered(t *testing.T) {
 
 // TestPublishTriesAgain refuses events for a while: they come in order, and all.
 func TestPublishTriesAgain(t *testing.T) {
-	srv := itest.Prosody(t, options())
+	srv := itest.Prosody(t, serverOptions())
 	juliet, room, h, _ := hear(t, srv)
 	times := 0
 	h.mu.Lock()
@@ -264,7 +264,7 @@ func TestPublishTriesAgain(t *testing.T) {
 
 // TestSetPlaces changes the rooms while the link runs.
 func TestSetPlaces(t *testing.T) {
-	srv := itest.Prosody(t, options())
+	srv := itest.Prosody(t, serverOptions())
 	juliet, room, h, l := hear(t, srv)
 	other := srv.Room("other")
 	juliet.Join(other, "Juliet")
@@ -296,10 +296,10 @@ func TestConfigFaults(t *testing.T) {
 		{"mode", `{"mode":"server"}`, []string{"mode"}, nil},
 		{"client", `{"mode":"client","jid":"example.org","secret":"x"}`, []string{"jid", "password", "secret"}, nil},
 		{"client puppets", `{"mode":"client","jid":"a@example.org","password":"x","puppets":true}`, []string{"puppets"}, nil},
-		{"unknown key", `{"adress":"x"}`, []string{"adress"}, nil},
+		{"unknown key", `{"adress":"x"}`, []string{"address", "adress", "domain", "secret"}, nil},
 		{"type", `{"mode":1}`, []string{"mode"}, nil},
 		{
-			"many", `{"address":"x","domain":"a@b","secret":"s","puppet_idle":"1","self_ping":"1s","timeout":"0s","tls":{"plaintext":"x"},"limits":{"max_text":1},"rooms":{"x":{}},"nick":" "}`,
+			"many", `{"address":"x","domain":"a@b","secret":"s","puppet_idle":"1s","self_ping":"1s","timeout":"0s","tls":{"plaintext":"x"},"limits":{"max_text":1},"rooms":{"x":{}},"nick":" "}`,
 			[]string{"address", "domain", "limits.max_text", "nick", "place ops", "puppet_idle", "rooms.x", "self_ping", "timeout", "tls.plaintext"},
 			[]sdk.PlaceUse{{ID: "ops"}},
 		},
@@ -329,7 +329,7 @@ func TestConfigFaults(t *testing.T) {
 }
 
 func TestWrongSecretEndsTheLink(t *testing.T) {
-	srv := itest.Prosody(t, options())
+	srv := itest.Prosody(t, serverOptions())
 	cfg := component(srv)
 	cfg["secret"] = "wrong"
 	raw, _ := json.Marshal(cfg)

@@ -28,7 +28,7 @@ func TestNickTaken(t *testing.T) {
 }
 
 func TestNickThatDeceives(t *testing.T) { // XM-18
-	srv := itest.Prosody(t, options())
+	srv := itest.Prosody(t, serverOptions())
 	juliet := itest.Slix(t, srv.Account("juliet"))
 	room := srv.Room("ops")
 	juliet.Join(room, "Juliet")
@@ -54,7 +54,7 @@ func TestNickThatDeceives(t *testing.T) { // XM-18
 	}
 }
 
-func options() itest.Options {
+func serverOptions() itest.Options {
 	return itest.Options{
 		Users:      map[string]string{"juliet": "pw", "romeo": "pw", "bot": "pw"},
 		Components: map[string]string{bridgeDomain: "s3cret"},
@@ -117,7 +117,7 @@ func TestRoomPassword(t *testing.T) {
 
 func TestRoomMadeIfWanted(t *testing.T) {
 	for _, lock := range []bool{false, true} {
-		opt := options()
+		opt := serverOptions()
 		opt.LockRooms = lock
 		srv := itest.Prosody(t, opt)
 		room := srv.Room("new")
@@ -241,7 +241,7 @@ func TestUncertainIsNotSentTwice(t *testing.T) {
 // TestBurstThroughKills kills the server at several moments of a burst, and
 // wants every message once and in order.
 func TestBurstThroughKills(t *testing.T) {
-	srv := itest.Prosody(t, options())
+	srv := itest.Prosody(t, serverOptions())
 	room := srv.Room("ops")
 	owner := itest.Slix(t, srv.Account("juliet"))
 	owner.Join(room, "Juliet")

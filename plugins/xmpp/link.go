@@ -17,7 +17,7 @@ import (
 // link is one connection to a server with its rooms.
 type link struct {
 	id   sdk.LinkID
-	s    settings
+	s    options
 	host sdk.Host
 	sess *stream.Session
 
@@ -50,13 +50,13 @@ var (
 )
 
 // newLink makes a link. No I/O.
-func newLink(cfg sdk.Config, s settings, h sdk.Host) (*link, error) {
+func newLink(cfg sdk.Config, s options, h sdk.Host) (*link, error) {
 	l := &link{
 		id: cfg.Link, s: s, host: h, states: make(chan stream.State, 16),
 		rooms: map[string]*entry{}, names: map[sdk.RemoteID]string{},
 	}
 	opt := stream.Options{
-		Address: s.Address, CAFile: s.TLS.CAFile, ServerName: s.TLS.ServerName, Plaintext: s.plaintext, Queue: s.Limits.Queue,
+		Address: s.Address, CAFile: s.TLS.CAFile, ServerName: s.TLS.ServerName, Plaintext: s.TLS.Plaintext.allowed(), Queue: s.Limits.Queue,
 		BackoffMin: 250 * time.Millisecond, BackoffMax: 10 * time.Second,
 		Software: stream.Software{Name: "bridgehost", Version: Version},
 		Disco:    l.disco, OnState: l.onState, Log: h.Log(),
@@ -116,8 +116,8 @@ func (l *link) roomOptions(p sdk.PlaceUse, j string) muc.Options {
 	o := muc.Options{
 		Place: p.ID, JID: j, Link: l.id, Source: p.Source, Target: p.Target,
 		BotNick: convert.Nick(l.s.Nick), Password: room.Password, Create: l.s.Create,
-		MaxText: l.s.Limits.MaxText, MaxPuppets: l.s.Limits.MaxPuppets,
-		Idle: l.s.idle, SelfPing: l.s.selfPing, Settle: l.s.timeout,
+		MaxText: int(l.s.Limits.MaxText), MaxPuppets: l.s.Limits.MaxPuppets,
+		Idle: l.s.Idle, SelfPing: l.s.SelfPing, Settle: l.s.Timeout,
 		Now: time.Now, Log: l.host.Log().With("room", j),
 	}
 	if room.Nick != "" {

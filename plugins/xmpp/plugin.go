@@ -8,6 +8,7 @@ import (
 	_ "embed"
 
 	"bridgehost/sdk"
+	"bridgehost/sdk/settings"
 )
 
 //go:embed sample.toml
@@ -23,6 +24,10 @@ func New() sdk.Plugin { return plugin{} }
 
 // Describe implements sdk.Plugin.
 func (plugin) Describe() sdk.Manifest {
+	schema, err := settings.Schema(defaults())
+	if err != nil {
+		schema = nil // a test holds that the table has a schema
+	}
 	rooms := []sdk.ChangeKind{sdk.KindItemCreated, sdk.KindItemUpdated, sdk.KindItemRetracted, sdk.KindReactionsSet}
 	return sdk.Manifest{
 		ID: "xmpp", Version: Version,
@@ -44,8 +49,3 @@ func (plugin) Open(cfg sdk.Config, h sdk.Host) (sdk.Link, error) {
 	}
 	return newLink(cfg, s, h)
 }
-
-// schema is the JSON Schema of a link's config table.
-//
-//go:embed schema.json
-var schema []byte
