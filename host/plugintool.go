@@ -59,6 +59,20 @@ func (i *Inspection) Abilities() []string {
 	return i.Manifest.Abilities
 }
 
+// FileSHA256 gives the checksum of a file in hex.
+func FileSHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("checksum: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("checksum of %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // InspectPlugin reads the file of a plugin: a module, which is compiled as the
 // host would do it, or an executable, which is not started. An error means that
 // the file is neither or cannot be read; what the host would refuse is told in
@@ -88,14 +102,9 @@ func InspectPlugin(ctx context.Context, path string) (*Inspection, error) {
 	if info.Mode().Perm()&0o111 == 0 {
 		return nil, fmt.Errorf("inspect plugin %s: neither a WebAssembly module nor executable", path)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("inspect plugin: %w", err)
+	if out.SHA256, err = FileSHA256(path); err != nil {
+		return nil, err
 	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return nil, fmt.Errorf("inspect plugin %s: %w", path, err)
-	}
-	out.SHA256 = hex.EncodeToString(h.Sum(nil))
 	if err := proc.Verify(path, out.SHA256); err != nil {
 		out.Problem = err.Error()
 	}

@@ -53,6 +53,9 @@ func BenchPlugin(ctx context.Context, path string, vectors []Vector, during time
 	if err := run.open(ctx, config); err != nil {
 		return out, err
 	}
+	if run.filter == nil {
+		return out, errors.New("bench plugin: it is no filter")
+	}
 	out.Start = time.Since(start)
 	batch := make([]sdk.Event, benchBatch)
 	for i := range batch {

@@ -138,7 +138,7 @@ func TestVectorFaults(t *testing.T) {
 func TestVectorsRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		`[{"evnt": {}}]`:                                   `unknown field "evnt"`,
-		`{"want": {"verb": "pass"}}`:                       "must want an error",
+		`{"want": {"verb": "pass"}}`:                       "without an event",
 		`{"event": {}, "want": {"verb": "mangle"}}`:        "must be one of pass",
 		`{"event": {"itm": 1}, "want": {"verb": "pass"}}`:  "itm",
 		`{"event": {}, "want": {"verb":"pass","event":7}}`: "vector 1",

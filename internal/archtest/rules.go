@@ -67,7 +67,7 @@ func checkDirection(from, to string, test bool) (rule, text string) {
 		return "", ""
 	}
 	allowed := map[string][]string{
-		"cmd":      {"cmd", "host", "plugins", "sdk"},
+		"cmd":      {"cmd", "host", "plugins", "sdk", "examples"},
 		"host":     {"host", "sdk"},
 		"plugins":  {pluginOf(from), "sdk"},
 		"sdk":      {"sdk"},
