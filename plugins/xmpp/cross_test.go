@@ -161,7 +161,7 @@ func TestUpdateAndRetractOut(t *testing.T) {
 			return sdk.Delivery{ID: sdk.DeliveryID(delivery), Place: id, Event: sdk.Event{Actor: grafana, Change: c}}
 		}
 		r := deliver(t, l, change("d2", sdk.ItemUpdated{Target: target, Item: sdk.Item{ID: copied.Item, Text: sdk.NewText("alarm")}}))[0]
-		if got := juliet.WaitBody(room, "alarm"); !strings.Contains(got.XML, `id="bh-d1"`) || !strings.Contains(got.XML, "urn:xmpp:message-correct:0") || len(r.Loss) > 0 {
+		if got := juliet.WaitBody(room, "alarm"); !strings.Contains(got.XML, `id="`+tag+`d1"`) || !strings.Contains(got.XML, "urn:xmpp:message-correct:0") || len(r.Loss) > 0 {
 			t.Errorf("correction is %s, loss %+v", got.XML, r.Loss)
 		}
 		deliver(t, l, change("d3", sdk.ReactionsSet{Target: target, Reactions: []string{"👍"}}))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bridgehost/internal/itest"
+	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/sdk"
 )
 
@@ -142,6 +143,9 @@ func component(srv *itest.Server) map[string]any {
 }
 
 const bridgeDomain = "bridge.xmpp.test"
+
+// tag begins the ids of the messages of the link that start makes.
+var tag = convert.Tag("home", bridgeDomain)
 
 var grafana = sdk.Actor{ID: "a1", Kind: sdk.ActorService, Home: sdk.Ref{Link: "hooks", ID: "grafana"}, Name: "Grafana"}
 

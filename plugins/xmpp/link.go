@@ -114,7 +114,7 @@ func (l *link) use(places []sdk.PlaceUse) (added, dropped []*entry) {
 func (l *link) roomOptions(p sdk.PlaceUse, j string) muc.Options {
 	room := l.s.rooms[j]
 	o := muc.Options{
-		Place: p.ID, JID: j, Link: l.id, Source: p.Source, Target: p.Target,
+		Place: p.ID, JID: j, Tag: l.tag(), Source: p.Source, Target: p.Target,
 		BotNick: convert.Nick(l.s.Nick), Password: room.Password, Create: l.s.Create,
 		MaxText: int(l.s.Limits.MaxText), MaxPuppets: l.s.Limits.MaxPuppets,
 		Idle: l.s.Idle, SelfPing: l.s.SelfPing, Settle: l.s.Timeout,
@@ -133,6 +133,14 @@ func (l *link) roomOptions(p sdk.PlaceUse, j string) muc.Options {
 		o.Puppet = l.puppet
 	}
 	return o
+}
+
+// tag gives the beginning of the ids of our messages.
+func (l *link) tag() string {
+	if l.s.Mode == modeComponent {
+		return convert.Tag(l.id, l.s.Domain)
+	}
+	return convert.Tag(l.id, l.s.account.String())
 }
 
 // puppet gives the full JID of an author's puppet: the one that the host knows

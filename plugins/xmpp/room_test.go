@@ -25,7 +25,7 @@ func TestDeliverToRoom(t *testing.T) {
 		if len(r.Copies) != 1 || r.Copies[0].Item != "id1" {
 			t.Fatalf("copies: %+v", r.Copies)
 		}
-		want := sdk.RemoteID("s:" + got.StanzaID + "|o:bh-d1|r:" + room)
+		want := sdk.RemoteID("s:" + got.StanzaID + "|o:" + tag + "d1|r:" + room)
 		if got.StanzaID == "" || r.Copies[0].Remote != want {
 			t.Errorf("remote is %q, want %q", r.Copies[0].Remote, want)
 		}

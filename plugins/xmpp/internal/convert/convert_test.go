@@ -98,12 +98,19 @@ func TestRemote(t *testing.T) {
 }
 
 func TestMessageID(t *testing.T) {
-	if got := MessageID("01JABC-9"); got != "bh-01JABC-9" {
+	if got := MessageID("bh-", "01JABC-9"); got != "bh-01JABC-9" {
 		t.Errorf("id is %q", got)
 	}
-	a, b := MessageID("with space"), MessageID(sdk.DeliveryID(strings.Repeat("x", 65)))
-	if a == b || len(a) != 35 || strings.ContainsAny(a+b, " <&'") || a != MessageID("with space") {
+	a, b := MessageID("bh-", "with space"), MessageID("bh-", sdk.DeliveryID(strings.Repeat("x", 65)))
+	if a == b || len(a) != 35 || strings.ContainsAny(a+b, " <&'") || a != MessageID("bh-", "with space") {
 		t.Errorf("ids are %q and %q", a, b)
+	}
+}
+
+func TestTag(t *testing.T) {
+	a, b, c := Tag("home", "b.example"), Tag("home", "c.example"), Tag("far", "b.example")
+	if a == b || a == c || a != Tag("home", "b.example") || len(a) != 9 {
+		t.Errorf("tags are %q, %q, %q", a, b, c)
 	}
 }
 

@@ -110,7 +110,7 @@ func prune(v any) any {
 
 // out writes what was read for another room.
 func out(r Reading) string {
-	env := Envelope{Prefix: MessagePrefix("groupchat", "p@bridge.example.org/b", "dev@muc.example.net"), ID: MessageID("d1")}
+	env := Envelope{Prefix: MessagePrefix("groupchat", "p@bridge.example.org/b", "dev@muc.example.net"), ID: MessageID("bh-", "d1")}
 	switch r.Kind {
 	case Text, Correct, Sealed:
 		c := Compose(&r.Item, Style{})

@@ -91,13 +91,20 @@ func ParseRemote(r sdk.RemoteID) (ID, bool) {
 const maxToken = 64
 
 // MessageID gives the id attribute of the message that carries a delivery. It
-// depends on the delivery alone, so that a repeat is recognised.
-func MessageID(d sdk.DeliveryID) string {
+// depends on the link's tag and the delivery alone, so that a repeat is recognised.
+func MessageID(tag string, d sdk.DeliveryID) string {
 	if d != "" && len(d) <= maxToken && strings.IndexFunc(string(d), notToken) < 0 {
-		return "bh-" + string(d)
+		return tag + string(d)
 	}
 	sum := sha256.Sum256([]byte(d))
-	return "bh-" + hex.EncodeToString(sum[:16])
+	return tag + hex.EncodeToString(sum[:16])
+}
+
+// Tag gives the beginning of the message ids of one link: the same after every
+// restart, and another for each link and address.
+func Tag(link sdk.LinkID, address string) string {
+	sum := sha256.Sum256([]byte(string(link) + "\x00" + address))
+	return "bh" + hex.EncodeToString(sum[:3]) + "-"
 }
 
 // notToken reports characters that need escaping somewhere on a message's way.

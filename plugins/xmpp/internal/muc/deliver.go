@@ -3,6 +3,7 @@ package muc
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
@@ -46,7 +47,7 @@ func (r *Room) Deliver(ctx context.Context, deliveries []sdk.Delivery) []sdk.Rec
 	for i := range deliveries {
 		d := &deliveries[i]
 		b.receipts[i].Unsent = true // the search has settled it
-		if hit, ok := found[convert.MessageID(d.ID)]; ok {
+		if hit, ok := found[convert.MessageID(r.o.Tag, d.ID)]; ok {
 			b.receipts[i] = r.receiptFound(d, hit)
 			continue
 		}
@@ -81,7 +82,7 @@ func (b *batch) abort(from int, err *sdk.Error) []sdk.Receipt {
 // the search found in the room.
 func (b *batch) skip(deliveries []sdk.Delivery, from int, found map[string]hit, r *Room) {
 	for i := from; i < len(deliveries); i++ {
-		if h, ok := found[convert.MessageID(deliveries[i].ID)]; ok {
+		if h, ok := found[convert.MessageID(r.o.Tag, deliveries[i].ID)]; ok {
 			b.receipts[i] = r.receiptFound(&deliveries[i], h)
 			continue
 		}
@@ -94,7 +95,7 @@ func (b *batch) skip(deliveries []sdk.Delivery, from int, found map[string]hit, 
 func (r *Room) receiptFound(d *sdk.Delivery, h hit) sdk.Receipt {
 	rec := sdk.Receipt{Delivery: d.ID}
 	if it := d.Event.Item(); it != nil && d.Event.Kind() == sdk.KindItemCreated {
-		id := convert.ID{Room: r.o.JID, Stanza: h.stanza, Message: convert.MessageID(d.ID), From: h.nick}
+		id := convert.ID{Room: r.o.JID, Stanza: h.stanza, Message: convert.MessageID(r.o.Tag, d.ID), From: h.nick}
 		rec.Copies = []sdk.Copy{{Item: it.ID, Remote: id.Remote()}}
 	}
 	return rec
@@ -131,7 +132,7 @@ const maxEnvelope = 16 << 10
 // write registers what is pending, since the reflection may come before the
 // write returns, and hands the message to the stream.
 func (r *Room) write(ctx context.Context, d *sdk.Delivery, p *pending, data []byte, loss []sdk.Loss) *sdk.Error {
-	id := convert.MessageID(d.ID)
+	id := convert.MessageID(r.o.Tag, d.ID)
 	op := "send to " + r.o.JID
 	r.mu.Lock()
 	if p.by.phase != in || !r.up {
@@ -254,7 +255,7 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 		}
 	}
 	if p == nil || p.by.nick != nick {
-		return r.nicks[nick] != nil
+		return r.nicks[nick] != nil || r.echo(m.ID)
 	}
 	stanza := ""
 	if r.about().stanzaIDs {
@@ -270,6 +271,16 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 	r.finish(id, p, got)
 	return true
 }
+
+// echo reports whether a message is one that we sent over a connection that is
+// gone, and that a server brings only now. Later the sign counts for nothing,
+// since anybody can write it. Called with mu held.
+func (r *Room) echo(id string) bool {
+	return strings.HasPrefix(id, r.o.Tag) && r.o.Now().Sub(r.upAt) < echoes
+}
+
+// echoes is how long after a connect such messages are expected.
+const echoes = 30 * time.Second
 
 // refused takes an error that answers a message of ours.
 func (r *Room) refused(m *packet.Message) {

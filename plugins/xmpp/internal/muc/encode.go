@@ -19,7 +19,7 @@ func expressible(d *sdk.Delivery) bool {
 // send; the loss then says why.
 func (r *Room) encode(d *sdk.Delivery, o *occupant, direct bool) ([]byte, *pending, []sdk.Loss) {
 	r.mu.Lock()
-	env := convert.Envelope{Prefix: o.prefix, ID: convert.MessageID(d.ID), Origin: !r.about().stable}
+	env := convert.Envelope{Prefix: o.prefix, ID: convert.MessageID(r.o.Tag, d.ID), Origin: !r.about().stable}
 	r.mu.Unlock()
 	target, known := convert.ParseRemote(d.Event.Target().Remote)
 	switch c := d.Event.Change.(type) {

@@ -46,7 +46,7 @@ var allFeatures = []string{"urn:xmpp:sid:0", "urn:xmpp:occupant-id:0", "http://j
 func newService(t *testing.T, change func(*Options)) *service {
 	s := &service{t: t, features: allFeatures}
 	o := Options{
-		Place: "Ops@muc.example.org", JID: roomJID, Link: "home", Target: true, BotFrom: botJID, BotNick: "bridge",
+		Place: "Ops@muc.example.org", JID: roomJID, Tag: "bh-", Target: true, BotFrom: botJID, BotNick: "bridge",
 		Puppet:  func(a sdk.Actor) string { return string(a.Home.ID) + "@bridge.example.org/b" },
 		MaxText: 10000, MaxPuppets: 10, Settle: 10 * time.Second,
 	}

@@ -24,7 +24,7 @@ func (r *Room) HandleMessage(ctx context.Context, m *packet.Message) {
 		return
 	}
 	select {
-	case r.events <- ev:
+	case r.events <- &ev:
 	case <-ctx.Done():
 	}
 }
@@ -246,12 +246,12 @@ func (r *Room) pump(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case ev := <-r.events:
-			batch = append(batch, ev)
+			batch = append(batch, *ev)
 		}
 		for more := true; more && len(batch) < maxBatch; {
 			select {
 			case ev := <-r.events:
-				batch = append(batch, ev)
+				batch = append(batch, *ev)
 			default:
 				more = false
 			}

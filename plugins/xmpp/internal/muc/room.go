@@ -38,9 +38,9 @@ type Host interface {
 type Options struct {
 	Place  sdk.RemoteID // as the operator wrote it
 	JID    string       // normalised bare JID
-	Link   sdk.LinkID
-	Source bool // events of the room are wanted
-	Target bool // deliveries go to the room
+	Tag    string       // beginning of our message ids, from convert.Tag
+	Source bool         // events of the room are wanted
+	Target bool         // deliveries go to the room
 
 	BotFrom string // full JID of the link's own occupant; empty on a client's stream
 	BotNick string
@@ -74,8 +74,8 @@ type Room struct {
 	stream Stream
 	host   Host
 
-	wake   chan struct{}  // cap 1: something for Run to look at
-	events chan sdk.Event // to the pump; closed never
+	wake   chan struct{}   // cap 1: something for Run to look at
+	events chan *sdk.Event // to the pump; closed never
 
 	mu        sync.Mutex
 	up        bool
@@ -113,7 +113,7 @@ func New(o Options, stream Stream, host Host) *Room {
 	}
 	r := &Room{
 		o: o, stream: stream, host: host,
-		wake: make(chan struct{}, 1), events: make(chan sdk.Event, maxWaiting), upped: make(chan struct{}),
+		wake: make(chan struct{}, 1), events: make(chan *sdk.Event, maxWaiting), upped: make(chan struct{}),
 		occupants: map[string]*occupant{}, byFrom: map[string]*occupant{}, nicks: map[string]*occupant{},
 		members: map[string]*member{}, pending: map[string]*pending{}, seen: newSeen(maxSeen),
 	}

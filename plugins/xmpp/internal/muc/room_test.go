@@ -317,6 +317,23 @@ func TestHistoryIsNotNews(t *testing.T) {
 	})
 }
 
+// TestEchoOfOldConnection shows that what we sent before a reconnect is not news
+// when it arrives late, and that others gain nothing by our sign later.
+func TestEchoOfOldConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, listening)
+		defer s.run()()
+		s.say("Ana", "bh-7", "<body>late</body>")
+		s.say("Juliet", "m1", "<body>hello</body>")
+		time.Sleep(echoes)
+		s.say("Juliet", "bh-8", "<body>not hidden</body>")
+		got := s.heard()
+		if len(got) != 2 || got[0].Item().Body() != "hello" || got[1].Item().Body() != "not hidden" {
+			t.Errorf("events: %+v", got)
+		}
+	})
+}
+
 // TestNicks shows what happens when nicks are taken, changed by the service, or
 // when nothing helps.
 func TestNicks(t *testing.T) {

@@ -53,7 +53,7 @@ func (r *Room) search(ctx context.Context, deliveries []sdk.Delivery) (map[strin
 		if !d.Uncertain {
 			continue
 		}
-		want[convert.MessageID(d.ID)] = true
+		want[convert.MessageID(r.o.Tag, d.ID)] = true
 		if first == nil {
 			first = d
 		}
