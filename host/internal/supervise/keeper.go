@@ -27,6 +27,9 @@ type keeper struct {
 	live   *sdk.Facets // nil while the link does not run
 }
 
+// steady is how long a link must run at least for its next start to come at once.
+const steady = time.Second
+
 // errCrashed says that the instance ended by itself.
 var errCrashed = errors.New("the plugin's process ended")
 
@@ -93,6 +96,7 @@ func (k *keeper) log() *slog.Logger {
 // link waits for the operator: Restart or a changed configuration.
 func (k *keeper) run(ctx context.Context) {
 	var crashes []time.Time
+	var pause time.Duration
 	for attempt := 1; ; attempt++ {
 		began := k.sup.opt.Now()
 		err := k.once(ctx)
@@ -100,15 +104,15 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		}
 		now := k.sup.opt.Now()
-		if now.Sub(began) > time.Minute {
-			attempt = 1
+		if now.Sub(began) > max(pause, steady) {
+			attempt = 1 // it ran longer than it was made to wait: no crash loop
 		}
 		crashes = append(recent(crashes, now.Add(-k.sup.opt.Window)), now)
 		if errors.As(err, new(*sdk.ConfigError)) || sdk.KindOf(err) == sdk.Invalid || len(crashes) >= k.sup.opt.Crashes {
 			k.fail(ctx, err, len(crashes))
 			return
 		}
-		pause := k.sup.opt.Backoff(attempt)
+		pause = k.sup.opt.Backoff(attempt)
 		k.set(sdk.StateDegraded, fmt.Sprintf("%v; starting again in %v", err, pause))
 		k.log().Warn("link ended", "error", err, "again_in", pause, "crashes", len(crashes))
 		k.mu.Lock()

@@ -181,18 +181,12 @@ func (p *Process) explain(ctx context.Context, spec Spec, timeout time.Duration,
 		fail.Kind = sdk.KindOf(err)
 	case line != "" && (len(parts) < 4 || parts[0] != strconv.Itoa(goplugin.CoreProtocolVersion)):
 		fail.Err = fmt.Errorf("it printed %q and not a plugin's greeting: is it a bridgehost plugin?", wire.Printable(line, 200))
-	case line == "" && p.child.exit() != nil && ctx.Err() == nil && !killed(p.child.exit()):
+	case line == "" && p.child.exit() != nil && ctx.Err() == nil:
 		fail.Err = fmt.Errorf("it ended before it was ready: %w", p.Err())
 	case line == "":
 		fail.Err = fmt.Errorf("it did not answer within %v", timeout)
 	}
 	return fail
-}
-
-// killed reports whether the process ended by our signal.
-func killed(err error) bool {
-	var exit *exec.ExitError
-	return errors.As(err, &exit) && exit.ExitCode() == -1
 }
 
 // contractOf reads the contract version of a handshake.
