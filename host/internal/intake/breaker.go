@@ -19,7 +19,7 @@ type breaker struct {
 	mu     sync.Mutex
 	seed   maphash.Seed
 	bucket map[sdk.RouteID]*bucket
-	prints map[uint64]*print
+	prints map[uint64]*fingerprint
 }
 
 type bucket struct {
@@ -27,7 +27,7 @@ type bucket struct {
 	at     time.Time
 }
 
-type print struct {
+type fingerprint struct {
 	since time.Time
 	count int
 }
@@ -37,7 +37,7 @@ func newBreaker(o BreakerOptions) *breaker {
 	o.Rate = cmp.Or(o.Rate, 500)
 	o.Repeat = cmp.Or(o.Repeat, 20)
 	o.Window = cmp.Or(o.Window, 10*time.Second)
-	return &breaker{opts: o, seed: maphash.MakeSeed(), bucket: map[sdk.RouteID]*bucket{}, prints: map[uint64]*print{}}
+	return &breaker{opts: o, seed: maphash.MakeSeed(), bucket: map[sdk.RouteID]*bucket{}, prints: map[uint64]*fingerprint{}}
 }
 
 // take counts an event of a rule; false says when the next may come.
@@ -82,7 +82,7 @@ func (b *breaker) repeats(rule sdk.RouteID, ev *sdk.Event, now time.Time) bool {
 		if len(b.prints) >= maxPrints {
 			clear(b.prints)
 		}
-		p = &print{since: now}
+		p = &fingerprint{since: now}
 		b.prints[h] = p
 	}
 	if d := now.Sub(p.since); d < 0 || d > b.opts.Window {

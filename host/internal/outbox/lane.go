@@ -82,9 +82,10 @@ func (h laneHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *laneHeap) Push(x any) {
-	l := x.(*lane) //nolint:forcetypeassert // only lanes are pushed
-	l.heap = len(*h)
-	*h = append(*h, l)
+	if l, ok := x.(*lane); ok { // only lanes are pushed
+		l.heap = len(*h)
+		*h = append(*h, l)
+	}
 }
 
 // Pop implements heap.Interface.

@@ -94,7 +94,6 @@ func BenchmarkMillion(b *testing.B) {
 		times = append(times, time.Since(start))
 	}
 	b.ReportMetric(float64(percentile(times, 0.5).Microseconds())/1000, "claim-p50-ms")
-	list = nil
 	o := outbox.New(outbox.Deps{Store: db, Archive: db, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	end := make(chan error, 1)

@@ -73,6 +73,15 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+func TestKindsOfPlacesCount(t *testing.T) {
+	table := route.NewTable([]route.Rule{{ID: "r", From: ref("a:dm"), To: []sdk.Ref{ref("b:dm"), ref("b:room")}}})
+	known := kinds{ref("a:dm"): sdk.ConversationDirect, ref("b:dm"): sdk.ConversationDirect}
+	got := names(route.Route(message(ref("a:dm"), sdk.VisibilityDirect, "a"), table.Ways(ref("a:dm")), known))
+	if !slices.Equal(got, []string{"b:dm"}) {
+		t.Errorf("a private message goes to %v", got)
+	}
+}
+
 func TestVisibilityOnlyNarrows(t *testing.T) {
 	const room, direct, feed, hook = sdk.ConversationRoom, sdk.ConversationDirect, sdk.ConversationFeed, sdk.ConversationHook
 	cases := []struct {

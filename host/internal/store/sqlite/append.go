@@ -42,12 +42,13 @@ func (w *writer) append(req store.Appender) error {
 const lookupSQL = `SELECT m.item, m.own, m.place, i.state, i.link, i.remote, a.link, a.remote, i.moderated, i.revision, i.visibility
  FROM mapping m JOIN item i ON i.id = m.item LEFT JOIN actor a ON a.id = i.author WHERE m.link = ? AND m.remote = ?`
 
+//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) lookup(k store.Key, into map[store.Key]store.Known) error {
 	link := w.db.links.id(k.Link)
 	if link == 0 {
 		return nil
 	}
-	return w.c.query(context.Background(), lookupSQL, func(row []driver.Value) error {
+	return w.c.query(always, lookupSQL, func(row []driver.Value) error {
 		into[k] = store.Known{
 			Item: num(row[0]), Copy: num(row[1]) != 0, Place: sdk.RemoteID(text(row[2])),
 			State:     store.ItemState(num(row[3])),
@@ -97,6 +98,8 @@ func (w *writer) entry(e *store.Entry) error {
 
 // resume takes the waiting event that e continues off the list; false when it
 // is no longer there.
+//
+//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) resume(e *store.Entry) (bool, error) {
 	if e.Resume == 0 {
 		return true, nil
@@ -106,7 +109,7 @@ func (w *writer) resume(e *store.Entry) (bool, error) {
 		return false, err
 	}
 	var sum int64
-	err = w.c.query(context.Background(), "SELECT link, place, kind, dedup FROM event WHERE seq = ?", func(row []driver.Value) error {
+	err = w.c.query(always, "SELECT link, place, kind, dedup FROM event WHERE seq = ?", func(row []driver.Value) error {
 		sum = sumOf(e.Resume, num(row[0]), text(row[1]), num(row[2]), text(row[3]), nil)
 		return nil
 	}, e.Resume)

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"crypto/rand"
 	"database/sql/driver"
 	"embed"
@@ -92,20 +91,24 @@ func migrate(c *conn, path string, list []migration) error {
 }
 
 // script runs statements that are used once and not kept.
+//
+//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func script(c *conn, sql string) error {
 	ex, ok := c.raw.(driver.ExecerContext)
 	if !ok {
 		return fmt.Errorf("driver cannot execute scripts")
 	}
-	_, err := ex.ExecContext(context.Background(), sql, nil)
+	_, err := ex.ExecContext(always, sql, nil)
 	return err
 }
 
 // prefix reads the folder's random prefix of ids, or makes it.
+//
+//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func prefix(c *conn) (string, error) {
 	var have string
 	read := func(row []driver.Value) error { have = text(row[0]); return nil }
-	if err := c.query(context.Background(), "SELECT value FROM meta WHERE key = 'prefix'", read); err != nil || have != "" {
+	if err := c.query(always, "SELECT value FROM meta WHERE key = 'prefix'", read); err != nil || have != "" {
 		return have, err
 	}
 	have = strings.ToLower(rand.Text()[:8])

@@ -135,7 +135,7 @@ func (db *DB) IsPuppet(ref sdk.Ref) bool {
 		return false
 	}
 	found := false
-	err := db.read(context.Background(), "read puppet", func(c *conn) error {
+	err := db.read(always, "read puppet", func(c *conn) error {
 		var err error
 		_, found, err = c.one("SELECT actor FROM puppet WHERE link = ? AND remote = ?", db.links.id(ref.Link), string(ref.ID))
 		return err

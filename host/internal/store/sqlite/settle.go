@@ -1,14 +1,12 @@
 package sqlite
 
 import (
-	"context"
-
 	"bridgehost/host/internal/store"
 )
 
 // Settle implements outbox.Store.
 func (db *DB) Settle(s *store.Settlement, done func(error)) {
-	db.submit(context.Background(), &request{
+	db.submit(always, &request{
 		op: "store receipts", weight: 1 + len(s.Copies) + len(s.Done)/8, done: done,
 		run: func(w *writer) error { return w.settle(s) },
 	})

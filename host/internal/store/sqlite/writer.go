@@ -158,6 +158,8 @@ func (w *writer) transaction(group []*request) error {
 // broken rolls back, forgets what memory knows of the transaction, and gives a
 // connection up that had an I/O error: what fsync refused once may be reported
 // as written the next time, so the log is read anew from the disk.
+//
+//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) broken(err error) error {
 	_, rerr := w.c.exec("ROLLBACK")
 	if isIO(err) || isIO(rerr) {
@@ -169,12 +171,13 @@ func (w *writer) broken(err error) error {
 	}
 	// SQLite rolls back by itself after some errors; then ROLLBACK fails, and
 	// that is all right.
-	if lerr := w.load(context.Background()); lerr != nil {
+	if lerr := w.load(always); lerr != nil {
 		return errors.Join(err, lerr)
 	}
 	return err
 }
 
+//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) reopen() error {
 	if w.c != nil {
 		return nil
@@ -184,7 +187,7 @@ func (w *writer) reopen() error {
 		return err
 	}
 	w.c = c
-	if err := w.load(context.Background()); err != nil {
+	if err := w.load(always); err != nil {
 		w.c = nil
 		return errors.Join(err, c.close())
 	}
