@@ -244,21 +244,45 @@ func (r *Room) pump(ctx context.Context) {
 		batch = batch[:0]
 		select {
 		case <-ctx.Done():
+			r.flush(ctx, nil)
 			return
 		case ev := <-r.events:
 			batch = append(batch, *ev)
 		}
-		for more := true; more && len(batch) < maxBatch; {
-			select {
-			case ev := <-r.events:
-				batch = append(batch, *ev)
-			default:
-				more = false
-			}
-		}
+		batch = r.waiting(batch, maxBatch)
 		if r.publish(ctx, batch) != nil {
+			r.flush(ctx, batch)
 			return
 		}
+	}
+}
+
+// waiting adds what waits to a batch, up to n.
+func (r *Room) waiting(batch []sdk.Event, n int) []sdk.Event {
+	for len(batch) < n {
+		select {
+		case ev := <-r.events:
+			batch = append(batch, *ev)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// flush makes one last attempt to hand over what was heard before the end.
+func (r *Room) flush(ctx context.Context, batch []sdk.Event) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	for {
+		if batch = r.waiting(batch, max(len(batch), maxBatch)); len(batch) == 0 {
+			return
+		}
+		if err := r.host.Publish(ctx, batch...); err != nil {
+			r.o.Log.Error("events of a room are lost: the host did not take them before the end", "events", len(batch)+len(r.events), "error", err)
+			return
+		}
+		batch = batch[:0]
 	}
 }
 

@@ -87,6 +87,7 @@ type Room struct {
 	byFrom    map[string]*occupant // by the JID that it acts from
 	nicks     map[string]*occupant // nicks that are ours
 	bot       *occupant
+	shut      *occupant // whom the room refused last, so that the room is down; Run tries again with it
 	watcher   *occupant // whose presences the members are read from
 	members   map[string]*member
 	joins     uint64 // counts members that came
@@ -237,12 +238,18 @@ func (r *Room) report(ctx context.Context) {
 // Run keeps the room until ctx ends: it joins where events are wanted, hands
 // events to the host, looks whether we are still in, and lets idle puppets go.
 func (r *Room) Run(ctx context.Context) error {
+	// The pump outlives the rest, so that what was heard before the end is
+	// handed over.
+	pumping, stopPump := context.WithCancel(context.WithoutCancel(ctx))
 	pumped := make(chan struct{})
 	go func() {
 		defer close(pumped)
-		r.pump(ctx)
+		r.pump(pumping)
 	}()
-	defer func() { <-pumped }()
+	defer func() {
+		stopPump()
+		<-pumped
+	}()
 	const turn = 15 * time.Second
 	timer := time.NewTimer(turn)
 	defer timer.Stop()
@@ -271,17 +278,23 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 	r.mu.Lock()
 	now := r.o.Now()
 	wait := r.retry.Sub(now)
-	source, bot := r.o.Source, r.bot
+	source, bot, shut := r.o.Source, r.bot, r.shut
 	known := r.info != nil
-	if !r.up || wait > 0 || (source && bot.phase == in) || (!source && known) {
+	if !r.up || wait > 0 || (source && bot.phase == in) || (!source && known && shut == nil) {
 		r.mu.Unlock()
 		return max(wait, 0)
 	}
+	if shut != nil {
+		shut.refused = time.Time{} // this is the time to ask again
+	}
 	r.mu.Unlock()
 	var err *sdk.Error
-	if source {
+	switch {
+	case source:
 		err = r.enter(ctx, bot, time.Time{})
-	} else {
+	case shut != nil:
+		err = r.reopen(ctx, shut)
+	default:
 		err = r.probe(ctx, bot.from)
 	}
 	r.mu.Lock()
@@ -291,12 +304,23 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 		return 0
 	}
 	r.fails++
-	pause := min(time.Second<<min(r.fails, 8), 2*time.Minute)
+	pause := min(time.Second<<min(r.fails, 5), 30*time.Second)
 	r.retry = r.o.Now().Add(pause)
 	if r.up {
 		r.setState(sdk.StateDown, reasonOf(err))
 	}
 	return pause
+}
+
+// reopen asks again with an occupant that the room refused, so that the lane
+// need not wait for its next attempt, which may be an hour away. The link's own
+// occupant does not stay where authors have theirs and nobody listens.
+func (r *Room) reopen(ctx context.Context, o *occupant) *sdk.Error {
+	err := r.enter(ctx, o, time.Time{})
+	if err == nil && o == r.bot && r.o.Puppet != nil {
+		r.leave(ctx, o)
+	}
+	return err
 }
 
 // reasonOf gives the text of an error for operators and senders.

@@ -442,6 +442,41 @@ func TestHostTakesNothing(t *testing.T) {
 	})
 }
 
+// TestEndHandsOver shows that what was heard before the end reaches a host that
+// was slow to take it.
+func TestEndHandsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, listening)
+		refuse := true
+		s.publish = func([]sdk.Event) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if refuse {
+				return &sdk.Error{Kind: sdk.Overloaded, After: time.Hour}
+			}
+			return nil
+		}
+		stop := s.run()
+		for i := range 300 {
+			s.say("Juliet", fmt.Sprint(i), fmt.Sprintf("<body>%d</body>", i))
+		}
+		synctest.Wait()
+		s.mu.Lock()
+		refuse = false
+		s.mu.Unlock()
+		stop()
+		got := s.heard()
+		for i, ev := range got {
+			if ev.Item().Body() != fmt.Sprint(i) {
+				t.Fatalf("event %d is %q", i, ev.Item().Body())
+			}
+		}
+		if len(got) != 300 {
+			t.Errorf("%d events, want 300", len(got))
+		}
+	})
+}
+
 // TestDeadline shows that Deliver returns when its time is up.
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
