@@ -25,9 +25,13 @@ const benchBatch = 64
 // BenchPlugin sends the events of vectors through a filter again and again, for
 // about that time, with limits on, and tells what one takes. The configuration
 // is that of the first vector with an event.
-func BenchPlugin(ctx context.Context, path string, vectors []Vector, during time.Duration) (out BenchResult, err error) {
+func BenchPlugin(ctx context.Context, path string, vectors []Vector, during time.Duration, opt TestOptions) (out BenchResult, err error) {
 	var events []sdk.Event
-	run := &vectorRun{host: &benchHost{log: slog.New(slog.DiscardHandler), values: map[string][]byte{}}}
+	log := opt.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	run := &vectorRun{host: &benchHost{log: log, values: map[string][]byte{}}}
 	var config []byte
 	for _, v := range vectors {
 		if v.Event == nil || v.Want.Error != "" {
@@ -46,7 +50,7 @@ func BenchPlugin(ctx context.Context, path string, vectors []Vector, during time
 		return out, errors.New("bench plugin: the vectors hold no event")
 	}
 	start := time.Now()
-	if run.bench, err = openBench(ctx, path, 0, run.host.log); err != nil {
+	if run.bench, err = openBench(ctx, path, opt.Time, run.host.log); err != nil {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, run.end(), run.bench.Close()) }()

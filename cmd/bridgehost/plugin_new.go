@@ -141,7 +141,10 @@ func (t template) copy(name string) ([]file, error) {
 		t.id+".wasm", name+".wasm",
 		"OUT:-"+t.id+"}", "OUT:-"+name+"}",
 		"link."+t.id, "link."+name,
+		" --vectors ../shout-vectors", "",
 		"../shout-vectors", "vectors",
+		`["`+t.id+`"]`, `["`+name+`"]`,
+		"/libexec/"+t.id, "/libexec/"+name,
 	)
 	var files []file
 	err := fs.WalkDir(examples.Files, t.example, func(p string, d fs.DirEntry, err error) error {

@@ -147,7 +147,7 @@ of 64, with limits on and everything that the way over the border costs.`,
 			if err != nil {
 				return err
 			}
-			r, err := host.BenchPlugin(cmd.Context(), file, vectors, during)
+			r, err := host.BenchPlugin(cmd.Context(), file, vectors, during, host.TestOptions{Time: t.limit})
 			if err != nil {
 				return err
 			}
