@@ -167,6 +167,9 @@ func guarded[T any](ctx context.Context, h *Host, f func() (T, error), drop func
 				drop(r.v)
 			}
 		}()
+		if errors.Is(ctx.Err(), context.Canceled) { // the caller no longer wants it
+			return zero, fmt.Errorf("compile: %w", ctx.Err())
+		}
 		return zero, fmt.Errorf("compile for more than %v: %w", CompileTime, meter.ErrLimit)
 	}
 }
