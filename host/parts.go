@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -50,7 +51,7 @@ func (h *Host) open(ctx context.Context) error {
 	h.filters = filter.New(filter.Options{Now: h.opt.Now})
 	h.sup = supervise.New(supervise.Options{
 		Launcher:   &launcher{builtins: h.builtins, inProcess: h.opt.InProcess, runtime: h.runtime.Dir(), wasm: h.modules, log: h.log},
-		Attachment: h, NewHost: h.newLinkHost, Crashes: h.cfg.Host.CrashLimit, Window: time.Duration(h.cfg.Host.CrashWindow),
+		Attachment: h, NewHost: h.newLinkHost, Crashes: h.cfg.Host.CrashLimit, Window: time.Duration(h.cfg.Host.CrashWindow), Pause: time.Duration(h.cfg.Host.CrashPause),
 		Now: h.opt.Now, Log: h.log,
 	})
 	h.web = gateway.New(gateway.Options{TrustedProxies: h.cfg.HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
@@ -100,10 +101,22 @@ func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web
 		h.informer.attach(link, f.Informed)
 	}
 	if f.Deliverer != nil {
-		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax})
+		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax, HostOf: remoteHost})
 	}
 	h.web.Arrived(link)
 	return nil
+}
+
+// remoteHost names the server whose breaker a place shares with others: that of
+// a URL. A room or an account stands for itself, since its link reaches all of
+// them over one connection of its own, and a room that refuses us says nothing
+// about the other rooms of its server.
+func remoteHost(id sdk.RemoteID) string {
+	u, err := url.Parse(string(id))
+	if err != nil || u.Host == "" {
+		return string(id)
+	}
+	return u.Host
 }
 
 // Detach implements supervise.Attachment.

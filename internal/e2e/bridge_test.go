@@ -91,6 +91,7 @@ func newBridgeWith(t testing.TB, host, links string) *bridge {
 	b.head = fmt.Sprintf(`[host]
 data = %q
 crash_limit = 100000
+crash_pause = "300ms"
 %s
 
 [http]

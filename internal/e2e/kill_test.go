@@ -126,10 +126,10 @@ func killAtRandom(t *testing.T, rnd *rand.Rand, b *bridge, server *itest.Server)
 			b.start()
 		case n < 7:
 			count["xmpp"]++
-			b.killPlugin("xmpp")
+			b.killPlugin("xmpp", time.Duration(rnd.IntN(400))*time.Millisecond)
 		case n < 8:
 			count["webhook"]++
-			b.killPlugin("webhook")
+			b.killPlugin("webhook", time.Duration(rnd.IntN(400))*time.Millisecond)
 		default:
 			count["prosody"]++
 			server.Kill()
@@ -139,13 +139,17 @@ func killAtRandom(t *testing.T, rnd *rand.Rand, b *bridge, server *itest.Server)
 	return fmt.Sprint(count)
 }
 
-// killPlugin kills a plugin's process; it waits for one when it is just being
-// started again.
-func (b *bridge) killPlugin(name string) {
+// killPlugin kills a plugin's process some time after it was seen: one that is
+// killed at its start each time rightly waits longer and longer.
+func (b *bridge) killPlugin(name string, after time.Duration) {
 	b.t.Helper()
-	b.until(name+" runs", func() bool {
+	b.until(name+" is killed", func() bool {
 		pid := b.children()[name]
-		return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
+		if pid == 0 {
+			return false
+		}
+		time.Sleep(after)
+		return b.children()[name] == pid && syscall.Kill(pid, syscall.SIGKILL) == nil
 	})
 }
 

@@ -221,7 +221,9 @@ func (o *Outbox) again(l *lane, b *batch, s *settlement) time.Duration {
 	}
 	if first == nil {
 		l.suspects = l.suspects[:0]
-		l.why = ""
+		if s.ok > 0 {
+			l.why = ""
+		}
 		if l.fails > 0 {
 			l.fails, s.SetRetry = 0, true
 		}
@@ -246,7 +248,7 @@ func (o *Outbox) again(l *lane, b *batch, s *settlement) time.Duration {
 	l.fails++
 	l.why = reasonOf(first.err)
 	wait := max(o.backoff(l.fails-1), first.after)
-	if left := rest[0].created.Add(o.maxAge(l)).Sub(o.deps.Now()); left > 0 {
+	if left := l.waits(&rest[0]).Add(o.maxAge(l)).Sub(o.deps.Now()); left > 0 {
 		wait = min(wait, left+time.Millisecond) // it becomes a dead letter in time, not an hour later
 	}
 	s.SetRetry, s.Fails, s.Due, s.Uncertain = true, l.fails, o.deps.Now().Add(wait), !first.unsent

@@ -50,6 +50,8 @@ type lane struct {
 	unsureUpto  int64     // and all up to this seq
 	revived     bool      // seqs no longer grow: no settling by range
 	reload      bool      // start again from the disk
+	amnesty     time.Time // when dead letters were revived: the age of what is
+	pardoned    int64     // not above this seq counts from then
 	suspects    []int64   // without a receipt when the link was last lost
 	lostAt      time.Time // when that was
 	crashes     map[int64]suspicion

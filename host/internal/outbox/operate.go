@@ -59,6 +59,7 @@ func (o *Outbox) Retry(ctx context.Context, f store.QueueFilter) (int, error) {
 		l := o.lane(revived[i].Lane, revived[i].Place)
 		l.depth++
 		l.revived, l.reload = true, true
+		l.amnesty, l.pardoned = o.deps.Now(), max(l.pardoned, revived[i].Seq)
 		delete(l.crashes, revived[i].Seq)
 		l.last = max(l.last, revived[i].Seq)
 	}

@@ -24,7 +24,7 @@ func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settl
 			r.bury(sdk.Internal, p.broken)
 		case l.poisoned(p.seq, o.opts.PoisonAfter):
 			r.bury(sdk.Internal, "the plugin crashed each time that it was delivered")
-		case now.Sub(p.created) > maxAge:
+		case now.Sub(l.waits(p)) > maxAge:
 			r.bury(sdk.Transient, tooOld(maxAge, l.why))
 		}
 	}
@@ -58,6 +58,15 @@ func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settl
 			r.state = done // it never was in this place: there is nothing to take back
 		}
 	}
+}
+
+// waits says since when a delivery waits. That of a dead letter that was
+// revived counts anew, or it would die again at once.
+func (l *lane) waits(p *pending) time.Time {
+	if p.seq <= l.pardoned && l.amnesty.After(p.created) {
+		return l.amnesty
+	}
+	return p.created
 }
 
 // maxAge is how long deliveries of a lane may wait.

@@ -20,7 +20,7 @@ var joinTexts = map[string]string{
 	"registration-required":   "the room is for members only, and we are none",
 	"conflict":                "all nicks that we tried are taken",
 	"service-unavailable":     "the room is full, or its service is not available",
-	"resource-constraint":     "the room or its server cannot take more now",
+	"resource-constraint":     "the room is full, or its server cannot take more now",
 	"remote-server-not-found": "the room's server cannot be found",
 	"remote-server-timeout":   "the room's server does not answer",
 	"gone":                    "the room no longer exists",

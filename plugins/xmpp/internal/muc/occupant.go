@@ -103,7 +103,10 @@ func (r *Room) attempt(ctx context.Context, o *occupant, since time.Time, epoch 
 	}
 	if err == nil {
 		o.err, o.used = nil, r.o.Now()
-		if o == r.bot || !r.o.Source { // a source works when it is listened to
+		if r.shut != nil {
+			r.letIn()
+		}
+		if o == r.bot || !r.o.Source || r.bot.phase == in { // a source works when it is listened to
 			r.setState(sdk.StateUp, r.joinedAs(o))
 		}
 		return nil
@@ -120,9 +123,23 @@ func (r *Room) attempt(ctx context.Context, o *occupant, since time.Time, epoch 
 		o.refused = r.o.Now().Add(err.After)
 	}
 	if r.up && (o.key == "" || !o.barred) {
+		if r.shut == nil {
+			r.retry = r.o.Now().Add(time.Second) // Run asks again
+		}
+		r.shut = o
 		r.setState(sdk.StateDown, reasonOf(err))
 	}
 	return err
+}
+
+// letIn forgets refusals when a room that was shut lets one of ours in: its
+// owner has changed something, and that may help the others too. Called with mu
+// held.
+func (r *Room) letIn() {
+	r.shut = nil
+	for _, o := range r.occupants {
+		o.refused = time.Time{}
+	}
 }
 
 // joinedAs gives the reason text of a room that works.
@@ -418,7 +435,7 @@ func (r *Room) puppet(a sdk.Actor) *occupant {
 // forgetIdle drops one puppet that is out. Called with mu held.
 func (r *Room) forgetIdle() bool {
 	for key, o := range r.occupants {
-		if key != "" && o.phase == out {
+		if key != "" && o.phase == out && o != r.shut {
 			delete(r.occupants, key)
 			delete(r.byFrom, o.from)
 			return true

@@ -280,20 +280,21 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 	wait := r.retry.Sub(now)
 	source, bot, shut := r.o.Source, r.bot, r.shut
 	known := r.info != nil
-	if !r.up || wait > 0 || (source && bot.phase == in) || (!source && known && shut == nil) {
+	if !r.up || wait > 0 || shut == nil && (source && bot.phase == in || !source && known) {
 		r.mu.Unlock()
 		return max(wait, 0)
 	}
+	listen := source && bot.phase != in
 	if shut != nil {
-		shut.refused = time.Time{} // this is the time to ask again
+		shut.refused, bot.refused = time.Time{}, time.Time{} // this is the time to ask again
 	}
 	r.mu.Unlock()
 	var err *sdk.Error
 	switch {
-	case source:
+	case listen:
 		err = r.enter(ctx, bot, time.Time{})
 	case shut != nil:
-		err = r.reopen(ctx, shut)
+		err = r.reopen(ctx, shut, source)
 	default:
 		err = r.probe(ctx, bot.from)
 	}
@@ -304,7 +305,7 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 		return 0
 	}
 	r.fails++
-	pause := min(time.Second<<min(r.fails, 5), 30*time.Second)
+	pause := min(time.Second<<min(r.fails, 4), 15*time.Second)
 	r.retry = r.o.Now().Add(pause)
 	if r.up {
 		r.setState(sdk.StateDown, reasonOf(err))
@@ -315,9 +316,9 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 // reopen asks again with an occupant that the room refused, so that the lane
 // need not wait for its next attempt, which may be an hour away. The link's own
 // occupant does not stay where authors have theirs and nobody listens.
-func (r *Room) reopen(ctx context.Context, o *occupant) *sdk.Error {
+func (r *Room) reopen(ctx context.Context, o *occupant, source bool) *sdk.Error {
 	err := r.enter(ctx, o, time.Time{})
-	if err == nil && o == r.bot && r.o.Puppet != nil {
+	if err == nil && o == r.bot && r.o.Puppet != nil && !source {
 		r.leave(ctx, o)
 	}
 	return err
