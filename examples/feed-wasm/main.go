@@ -5,9 +5,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"bridgehost/sdk/guest"
@@ -27,7 +27,7 @@ var sources []*source
 func open(c guest.Config) error {
 	list, err := configure(c.JSON())
 	if err != nil {
-		return &guest.Error{Kind: guest.Invalid, Text: "configuration: " + err.Error()}
+		return err
 	}
 	sources = list
 	used := map[string]bool{}
@@ -42,7 +42,7 @@ func open(c guest.Config) error {
 			names = append(names, strconv.Quote(id))
 		}
 		sort.Strings(names)
-		return &guest.Error{Kind: guest.Invalid, Text: fmt.Sprintf("configuration: a route names %s; add [link.%s.config.feed.NAME] with a url", names[0], c.Link())}
+		return fault("feed", "a route names the place "+strings.Join(names, ", ")+", and there is no such feed", "add [link."+c.Link()+".config.feed.PLACE] with a url")
 	}
 	return nil
 }

@@ -36,6 +36,11 @@ const (
 	maxSummary      = 4096
 )
 
+// fault makes an error of the configuration.
+func fault(key, problem, remedy string) error {
+	return &guest.Error{Faults: []guest.Fault{{Key: key, Problem: problem, Remedy: remedy}}}
+}
+
 // configure reads the link's config table.
 func configure(text []byte) ([]*source, error) {
 	var c struct {
@@ -53,23 +58,23 @@ func configure(text []byte) ([]*source, error) {
 		return nil, err
 	}
 	if len(c.Feed) == 0 || len(c.Feed) > maxSources {
-		return nil, fmt.Errorf("there are %d feeds; write 1 to %d tables [link.NAME.config.feed.PLACE] with a url", len(c.Feed), maxSources)
+		return nil, fault("feed", fmt.Sprintf("there are %d feeds", len(c.Feed)), fmt.Sprintf("write 1 to %d tables [link.NAME.config.feed.PLACE] with a url", maxSources))
 	}
 	var list []*source
 	for name, f := range c.Feed {
 		s := &source{place: name, url: f.URL, backlog: f.Backlog, summary: f.Summary}
 		var err error
 		if s.interval, err = interval(f.Interval, c.Interval); err != nil {
-			return nil, fmt.Errorf("feed.%s.%w", name, err)
+			return nil, fault("feed."+name+".interval", err.Error(), "write something from 1s to 24h, such as 15m")
 		}
 		u, err := url.Parse(f.URL)
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-			return nil, fmt.Errorf("feed.%s.url: %q is no URL of a feed; write url = \"https://example.org/feed.xml\"", name, f.URL)
+			return nil, fault("feed."+name+".url", fmt.Sprintf("%q is no URL of a feed", f.URL), `write url = "https://example.org/feed.xml"`)
 		case f.Backlog < 0 || f.Backlog > maxBacklog:
-			return nil, fmt.Errorf("feed.%s.backlog: write 0 to %d", name, maxBacklog)
+			return nil, fault("feed."+name+".backlog", "is out of range", fmt.Sprintf("write 0 to %d", maxBacklog))
 		case f.Summary < 0 || f.Summary > maxSummary:
-			return nil, fmt.Errorf("feed.%s.summary: write 0 to %d bytes", name, maxSummary)
+			return nil, fault("feed."+name+".summary", "is out of range", fmt.Sprintf("write 0 to %d bytes", maxSummary))
 		}
 		list = append(list, s)
 	}
@@ -85,7 +90,7 @@ func interval(texts ...string) (time.Duration, error) {
 		}
 		d, err := time.ParseDuration(s)
 		if err != nil || d < minInterval || d > maxWait {
-			return 0, fmt.Errorf("interval: %q is no interval; write something from 1s to 24h, such as 15m", s)
+			return 0, fmt.Errorf("%q is no interval", s)
 		}
 		return d, nil
 	}

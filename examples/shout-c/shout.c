@@ -240,27 +240,42 @@ static bool json_string(slice *s, buffer *out) {
   return false;
 }
 
-// configure reads {"word": "..."} and returns what is wrong with it, or NULL.
-static const char *configure(slice json) {
+// fault writes an error that names a key of the configuration into reply; the
+// operator sees it with file, line and column.
+static void fault(const void *key, size_t n, const char *problem, const char *remedy) {
+  size_t p = strlen(problem), r = strlen(remedy);
+  size_t in_fault = 1 + varint_len(n) + n + 1 + varint_len(p) + p + 1 + varint_len(r) + r;
+  put_byte(&reply, 0x3a); // error { faults { key, problem, remedy } }
+  put_varint(&reply, 1 + varint_len(in_fault) + in_fault);
+  put_byte(&reply, 0x32);
+  put_varint(&reply, in_fault);
+  put_byte(&reply, 0x0a), put_varint(&reply, n), put(&reply, key, n);
+  put_byte(&reply, 0x12), put_varint(&reply, p), put(&reply, problem, p);
+  put_byte(&reply, 0x1a), put_varint(&reply, r), put(&reply, remedy, r);
+}
+
+// configure reads {"word": "..."}.
+static void configure(slice json) {
   word.n = 0;
   put(&word, "forbidden", 9);
   if (take(&json, '{') && !take(&json, '}')) {
     do {
-      if (!json_string(&json, &scratch) || !take(&json, ':')) return "configuration: not a table";
-      if (scratch.n != 4 || memcmp(scratch.p, "word", 4)) {
-        static buffer text;
-        text.n = 0;
-        put(&text, "configuration: unknown key ", 27);
-        put(&text, scratch.p, scratch.n);
-        put_byte(&text, 0);
-        return (const char *)text.p;
+      if (!json_string(&json, &scratch) || !take(&json, ':')) {
+        fault("", 0, "is no table", "write word = \"forbidden\"");
+        return;
       }
-      if (!json_string(&json, &word)) return "configuration: word must be a string; write word = \"forbidden\"";
+      if (scratch.n != 4 || memcmp(scratch.p, "word", 4)) {
+        fault(scratch.p, scratch.n, "is not known", "the only key is word");
+        return;
+      }
+      if (!json_string(&json, &word)) {
+        fault("word", 4, "must be a string", "write word = \"forbidden\"");
+        return;
+      }
     } while (take(&json, ','));
   }
   loud_word.n = 0;
   shout(&loud_word, (slice){word.p, word.n});
-  return NULL;
 }
 
 // open reads the configuration; reply stays empty when it is good, which means
@@ -268,14 +283,7 @@ static const char *configure(slice json) {
 static void open(slice message) {
   slice config = {0}, json = {0};
   if (find(message, 1, &config)) find(config, 2, &json);
-  const char *wrong = configure(json);
-  if (!wrong) return;
-  size_t n = strlen(wrong);
-  put_byte(&reply, 0x3a); // error { kind invalid, text }
-  put_varint(&reply, 2 + 1 + varint_len(n) + n);
-  put(&reply, "\x08\x04\x2a", 3);
-  put_varint(&reply, n);
-  put(&reply, wrong, n);
+  configure(json);
 }
 
 // --- ABI 1

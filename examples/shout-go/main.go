@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -11,13 +10,8 @@ import (
 	"bridgehost/sdk/guest"
 )
 
-// config is the link's config table.
-type config struct {
-	Word string `json:"word"` // that must not occur; empty = none
-}
-
-// forbidden is the word as shout makes it.
-var forbidden, shownWord string
+// The word that must not occur, as configured and as shout makes it; empty = none.
+var shownWord, forbidden string
 
 func init() {
 	guest.Register(guest.Handlers{Open: open, Filter: filter})
@@ -25,17 +19,29 @@ func init() {
 
 func main() {}
 
-// open reads the configuration. It is called once, before all else.
+// open reads the link's config table. It is called once, before all else, also by
+// bridgehost check: all faults come back at once.
 func open(c guest.Config) error {
-	cfg := config{Word: "forbidden"}
-	if text := c.JSON(); len(text) > 0 {
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&cfg); err != nil {
-			return &guest.Error{Kind: guest.Invalid, Text: "configuration: " + err.Error() + `; write word = "forbidden"`}
+	word, faults := "forbidden", []guest.Fault(nil)
+	var table map[string]any
+	if err := json.Unmarshal(c.JSON(), &table); err != nil {
+		return err
+	}
+	for key, value := range table {
+		text, isText := value.(string)
+		switch {
+		case key != "word":
+			faults = append(faults, guest.Fault{Key: key, Problem: "is not known", Remedy: `the only key is word`})
+		case !isText:
+			faults = append(faults, guest.Fault{Key: key, Problem: "must be a string", Remedy: `write word = "forbidden"`})
+		default:
+			word = text
 		}
 	}
-	shownWord, forbidden = cfg.Word, shout(cfg.Word)
+	if len(faults) > 0 {
+		return &guest.Error{Faults: faults}
+	}
+	shownWord, forbidden = word, shout(word)
 	return nil
 }
 

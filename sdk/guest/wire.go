@@ -232,13 +232,38 @@ type Error struct {
 	Text   string        // for the operator
 	Public string        // for people on the networks
 	After  time.Duration // for RateLimited and Overloaded
+	// Faults make it an error of the configuration, for Handlers.Open: the
+	// operator sees each with file, line and column. All else is ignored then.
+	Faults []Fault
+}
+
+// Fault is one thing that is wrong with a configuration.
+type Fault struct {
+	Key     string // path in the link's config table, such as feed.planet.url
+	Problem string
+	Remedy  string // what to write instead
 }
 
 // Error implements error.
-func (e *Error) Error() string { return e.Text }
+func (e *Error) Error() string {
+	text := e.Text
+	for i, f := range e.Faults {
+		if i > 0 {
+			text += "\n"
+		}
+		text += f.Key + ": " + f.Problem
+	}
+	return text
+}
 
 // append writes message Error.
 func (e *Error) append(dst []byte) []byte {
+	if len(e.Faults) > 0 {
+		for _, f := range e.Faults {
+			dst = appendBytes(dst, 6, appendString(appendString(appendString(nil, 1, f.Key), 2, f.Problem), 3, f.Remedy))
+		}
+		return dst
+	}
 	dst = appendUint(dst, 1, uint64(e.Kind))
 	dst = appendString(dst, 3, e.Public)
 	dst = appendUint(dst, 4, uint64(e.After))

@@ -2,9 +2,11 @@
 import { Buffer } from "./wire";
 
 let at: usize = 0, end: usize = 0;
-const key = new Buffer();
 
-/** configure reads {"word": "..."} into word and returns what is wrong with it, or "". */
+/** key is the one that is at fault. */
+export const key = new Buffer();
+
+/** configure reads {"word": "..."} into word and returns what is wrong with key, or "". */
 export function configure(from: usize, n: usize, word: Buffer): string {
   at = from;
   end = from + n;
@@ -12,10 +14,12 @@ export function configure(from: usize, n: usize, word: Buffer): string {
   word.text("forbidden");
   if (!take(0x7b) || take(0x7d)) return ""; // {}
   do {
-    if (!text(key) || !take(0x3a)) return "configuration: not a table";
-    const name = String.UTF8.decodeUnsafe(key.at, key.size);
-    if (name != "word") return "configuration: unknown key " + name;
-    if (!text(word)) return "configuration: word must be a string; write word = \"forbidden\"";
+    if (!text(key) || !take(0x3a)) {
+      key.clear();
+      return "is no table";
+    }
+    if (String.UTF8.decodeUnsafe(key.at, key.size) != "word") return "is not known; the only key is word";
+    if (!text(word)) return "must be a string";
   } while (take(0x2c));
   return "";
 }

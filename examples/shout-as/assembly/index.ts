@@ -3,7 +3,7 @@
 // proto/bridgehost/plugin/v1). Build it with build.sh. The runtime "stub" never frees memory, so filter makes no objects
 // and no strings: all that it needs is made here, once.
 import { Buffer, Fields } from "./wire";
-import { configure } from "./config";
+import { configure, key } from "./config";
 
 const request = new Buffer();
 const reply = new Buffer();
@@ -95,11 +95,15 @@ function open(at: usize, size: usize): void {
   if (wrong == "") return;
   part.clear();
   part.text(wrong);
-  whole.clear();
-  whole.byte(0x08); // kind: invalid
-  whole.byte(4);
-  whole.field(5, part.at, part.size);
-  reply.field(7, whole.at, whole.size);
+  whole.clear(); // a fault: key, problem, remedy
+  whole.field(1, key.at, key.size);
+  whole.field(2, part.at, part.size);
+  part.clear();
+  part.text("write word = \"forbidden\"");
+  whole.field(3, part.at, part.size);
+  part.clear();
+  part.field(6, whole.at, whole.size); // the operator sees it with file, line and column
+  reply.field(7, part.at, part.size);
 }
 
 export function bh_abi_1(): void {}

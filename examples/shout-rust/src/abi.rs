@@ -5,10 +5,20 @@ use crate::wire::{find, put_bytes, put_uint, Fields};
 
 /// What a module does.
 pub trait Filter: Sized {
-    /// Gets the link's config table as JSON; the error is shown to the operator.
-    fn open(config: &[u8]) -> Result<Self, String>;
+    /// Gets the link's config table as JSON; faults are shown to the operator with file, line and column.
+    fn open(config: &[u8]) -> Result<Self, Fault>;
     /// Decides about one event.
     fn filter(&mut self, event: Event) -> Verdict;
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug)]
+pub struct Fault {
+    /// Path in the link's config table; empty = the table itself.
+    pub key: String,
+    pub problem: &'static str,
+    /// What to write instead.
+    pub remedy: &'static str,
 }
 
 /// What becomes of an event.
@@ -93,10 +103,12 @@ impl<F: Filter> Module<F> {
         let config = find(message, 1).and_then(|c| find(c, 2)).unwrap_or(b"");
         match F::open(config) {
             Ok(filter) => self.filter = Some(filter),
-            Err(text) => {
-                let mut error = vec![];
-                put_uint(&mut error, 1, 4); // kind: invalid
-                put_bytes(&mut error, 5, text.as_bytes());
+            Err(fault) => {
+                let (mut body, mut error) = (vec![], vec![]);
+                put_bytes(&mut body, 1, fault.key.as_bytes());
+                put_bytes(&mut body, 2, fault.problem.as_bytes());
+                put_bytes(&mut body, 3, fault.remedy.as_bytes());
+                put_bytes(&mut error, 6, &body);
                 put_bytes(&mut self.reply, 7, &error);
             }
         }

@@ -1,23 +1,23 @@
 //! The JSON of a config table that has only strings, as the host writes it.
 
-/// Reads an object. A value that is no string is None, and ends the reading.
-pub fn table_of_strings(text: &[u8]) -> Result<Vec<(String, Option<String>)>, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "configuration: not UTF-8".to_string())?;
+/// Reads an object; None when it is none. A value that is no string is None, and ends the reading.
+pub fn table_of_strings(text: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+    let text = std::str::from_utf8(text).ok()?;
     let mut rest = text.trim_start();
     let mut out = vec![];
     if rest.is_empty() || take(&mut rest, '{') && take(&mut rest, '}') {
-        return Ok(out);
+        return Some(out);
     }
     loop {
-        let key = string(&mut rest).ok_or("configuration: not a table")?;
+        let key = string(&mut rest)?;
         if !take(&mut rest, ':') {
-            return Err("configuration: not a table".to_string());
+            return None;
         }
         let value = string(&mut rest);
         let last = value.is_none();
         out.push((key, value));
         if last || !take(&mut rest, ',') {
-            return Ok(out);
+            return Some(out);
         }
     }
 }

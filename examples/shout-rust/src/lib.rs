@@ -9,7 +9,7 @@ mod abi;
 mod json;
 mod wire;
 
-use abi::{Filter, Verdict};
+use abi::{Fault, Filter, Verdict};
 
 /// plugin.toml goes into the module as a custom section.
 #[cfg_attr(target_arch = "wasm32", link_section = "bridgehost.manifest")]
@@ -24,13 +24,18 @@ pub struct Shout {
 
 impl Filter for Shout {
     /// Reads the link's config table. It is called once, before all else.
-    fn open(config: &[u8]) -> Result<Self, String> {
+    fn open(config: &[u8]) -> Result<Self, Fault> {
+        let fault = |key: String, problem, remedy| Err(Fault { key, problem, remedy });
+        let table = match json::table_of_strings(config) {
+            Some(table) => table,
+            None => return fault(String::new(), "is no table of strings", "write word = \"forbidden\""),
+        };
         let mut word = "forbidden".to_string();
-        for (key, value) in json::table_of_strings(config)? {
+        for (key, value) in table {
             match (key.as_str(), value) {
                 ("word", Some(text)) => word = text,
-                ("word", None) => return Err("configuration: word must be a string; write word = \"forbidden\"".to_string()),
-                _ => return Err(format!("configuration: unknown key {}", key)),
+                ("word", None) => return fault(key, "must be a string", "write word = \"forbidden\""),
+                _ => return fault(key, "is not known", "the only key is word"),
             }
         }
         Ok(Shout { loud_word: shout(&word), word })
@@ -82,7 +87,7 @@ mod tests {
     fn configuration() {
         assert_eq!(Shout::open(b"{}").ok().unwrap().word, "forbidden");
         assert_eq!(Shout::open(br#"{"word":"a\u003c\"\ud83d\ude42"}"#).ok().unwrap().word, "a<\"🙂");
-        assert!(Shout::open(br#"{"wrod":"a"}"#).err().unwrap().contains("wrod"));
+        assert!(Shout::open(br#"{"wrod":"a"}"#).err().unwrap().key == "wrod");
         assert!(Shout::open(br#"{"word":7}"#).is_err());
     }
 }
