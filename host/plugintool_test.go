@@ -2,6 +2,9 @@ package host
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +12,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bridgehost/host/internal/launch/wasm"
+	"bridgehost/sdk"
+	"bridgehost/sdk/codec/eventjson"
+	"bridgehost/sdk/sdktest"
 )
 
 // toolTime is the limit of one call in these tests, long enough for a machine
@@ -103,7 +111,61 @@ func TestShoutExamples(t *testing.T) {
 					t.Errorf("%s: %s", r.Vector.Name, r.Fault)
 				}
 			}
+			t.Run("conformance", func(t *testing.T) { conformance(t, module, vectors) })
 		})
+	}
+}
+
+// conformance runs the suite of the contract on a module, in this process and
+// with gRPC in between.
+func conformance(t *testing.T, file string, vectors []Vector) {
+	binary, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := moduleManifest(binary, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := wasm.NewHost(wasm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugin, err := modules.Load(t.Context(), binary, wasm.LoadOptions{Name: file, Manifest: manifest, Time: toolTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(plugin.Close)
+	var events []sdk.Event
+	for _, v := range vectors {
+		if v.Event != nil {
+			e, err := eventjson.Unmarshal(v.Event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, e)
+		}
+	}
+	sdktest.Run(t, sdktest.Case{Plugin: plugin, Config: sdk.Config{Link: "shout", JSON: []byte(`{"word":"x"}`)},
+		Bad: []json.RawMessage{[]byte(`{"wrod":"x"}`), []byte(`{"word":7}`)}, Events: events, NoExec: true})
+}
+
+// TestFaultsOfModule holds that a fault which a module finds in its
+// configuration names the key.
+func TestFaultsOfModule(t *testing.T) {
+	b, err := openBench(t.Context(), buildExample(t, "shout-go"), toolTime, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, _, err = b.start(t.Context(), sdk.Config{Link: "shout", JSON: []byte(`{"wrod":"x"}`)}, sdktest.NewHost(nil))
+	var faults *sdk.ConfigError
+	if !errors.As(err, &faults) || len(faults.Faults) != 1 || faults.Faults[0].Key != "wrod" {
+		t.Errorf("got %v, want a fault of the key wrod", err)
 	}
 }
 

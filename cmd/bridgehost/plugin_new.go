@@ -86,9 +86,9 @@ source of bridgehost: name its folder with --sdk.`,
 // after lists what comes after the build.
 func (t template) after(name string) []string {
 	if t.example == "clock-exec" {
-		return []string{"go test ./...", "bridgehost plugin install " + name}
+		return []string{"go test ./...", "cd ..", "bridgehost plugin install " + name + "/" + name}
 	}
-	return []string{"bridgehost plugin test", "bridgehost plugin install " + name + ".wasm"}
+	return []string{"bridgehost plugin test", "cd ..", "bridgehost plugin install " + name + "/" + name + ".wasm"}
 }
 
 // file is one file of a new folder.
