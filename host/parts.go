@@ -33,7 +33,11 @@ func (h *Host) open(ctx context.Context) error {
 			return fmt.Errorf("make data folder: %w", err)
 		}
 	}
-	db, err := sqlite.Open(ctx, data, sqlite.Options{Now: h.opt.Now, Log: h.log, Reserve: int64(h.cfg.Host.DiskReserve)})
+	reserve := int64(h.cfg.Host.DiskReserve)
+	if reserve == 0 {
+		reserve = -1 // none; to the database 0 means its own default
+	}
+	db, err := sqlite.Open(ctx, data, sqlite.Options{Now: h.opt.Now, Log: h.log, Reserve: reserve})
 	if err != nil {
 		return err
 	}
@@ -180,8 +184,8 @@ func (h *Host) linkGauges() []obs.LinkGauge {
 
 func (h *Host) queueGauges() []obs.QueueGauge {
 	var out []obs.QueueGauge
-	for _, l := range h.outbox.Stats().Links {
-		out = append(out, obs.QueueGauge{Link: string(l.Link), Depth: int(l.Depth), Oldest: l.Oldest, Dead: int(l.Dead)})
+	for _, q := range h.queues(context.Background()) {
+		out = append(out, obs.QueueGauge{Link: q.Link, Depth: q.Depth, Oldest: q.Oldest, Dead: q.Dead})
 	}
 	return out
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -19,7 +21,7 @@ var (
 )
 
 // Status implements admin.Host.
-func (h *Host) Status(_ context.Context) admin.Status {
+func (h *Host) Status(ctx context.Context) admin.Status {
 	cfg := h.config()
 	st := admin.Status{Version: h.opt.Version, Started: h.started, Links: h.sup.Status(), Ready: true}
 	var wrong []string
@@ -35,14 +37,30 @@ func (h *Host) Status(_ context.Context) admin.Status {
 		st.Store.Writable, st.Store.Reason = false, err.Error()
 		wrong = append(wrong, "the disk takes no events: "+err.Error())
 	}
-	for _, l := range h.outbox.Stats().Links {
-		st.Queues = append(st.Queues, admin.QueueStatus{Link: string(l.Link), Depth: int(l.Depth), Oldest: l.Oldest, Dead: int(l.Dead)})
-	}
+	st.Queues = h.queues(ctx)
 	for _, r := range cfg.Routes {
 		st.Routes = append(st.Routes, admin.RouteStatus{ID: r.Name, From: r.From, To: r.To, BothWays: r.BothWays, Filters: r.Filters})
 	}
 	st.Ready, st.Reason = len(wrong) == 0, strings.Join(wrong, "; ")
 	return st
+}
+
+// queues gives the state of each link's lanes, with the dead letters that there
+// are now, whenever they died.
+func (h *Host) queues(ctx context.Context) []admin.QueueStatus {
+	dead, err := h.db.DeadCounts(ctx)
+	if err != nil {
+		h.log.Warn("dead letters not counted", "error", err)
+	}
+	var out []admin.QueueStatus
+	for _, l := range h.outbox.Stats().Links {
+		out = append(out, admin.QueueStatus{Link: string(l.Link), Depth: int(l.Depth), Oldest: l.Oldest, Dead: dead[l.Link]})
+		delete(dead, l.Link)
+	}
+	for _, link := range slices.Sorted(maps.Keys(dead)) { // of links that are no longer configured
+		out = append(out, admin.QueueStatus{Link: string(link), Dead: dead[link]})
+	}
+	return out
 }
 
 // RestartLink implements admin.Restarter.

@@ -20,6 +20,10 @@ import (
 // kills is how many processes TestKills ends; the suite must reach 50.
 const kills = 52
 
+// pace is the pause of a poster between messages: the room's archive, by which
+// the test counts, holds 10,000.
+const pace = 60 * time.Millisecond
+
 // poster sends numbered messages one after the other, each until it is
 // acknowledged, under a key of its own, as careful senders do.
 type poster struct {
@@ -42,6 +46,7 @@ func (p *poster) run(ctx context.Context, b *bridge) error {
 			}
 			time.Sleep(20 * time.Millisecond) // the listener is being started again
 		}
+		time.Sleep(pace)
 	}
 	return nil
 }
