@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"bridgehost/host/config"
+	"bridgehost/host/internal/launch/proc"
 	"bridgehost/host/internal/launch/wasm"
 	"bridgehost/host/internal/supervise"
 	"bridgehost/sdk"
@@ -32,7 +33,12 @@ func Check(ctx context.Context, cfg *config.Config, builtins map[string]sdk.Plug
 		return err
 	}
 	defer func() { err = errors.Join(err, modules.Close(ctx)) }()
-	l := &launcher{builtins: h.builtins, inProcess: true, runtime: filepath.Join(dir, "run"), wasm: modules, log: slog.New(slog.DiscardHandler)}
+	runtime, err := proc.OpenRuntime(filepath.Join(dir, "run"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, runtime.Close()) }()
+	l := &launcher{builtins: h.builtins, inProcess: true, runtime: runtime.Dir(), wasm: modules, log: slog.New(slog.DiscardHandler)}
 	faults := &config.Errors{}
 	prefixes := map[string]string{}
 	for _, spec := range h.specs(cfg) {

@@ -214,17 +214,18 @@ func openBench(ctx context.Context, path string, limit time.Duration, log *slog.
 		return b, err
 	}
 	b.close = append(b.close, func() error { return modules.Close(context.WithoutCancel(ctx)) })
-	b.launcher = &launcher{runtime: filepath.Join(dir, "run"), wasm: modules, log: log}
+	b.launcher = &launcher{wasm: modules, log: log}
 	b.spec = pluginSpec{sha256: b.inspection.SHA256, grant: b.inspection.Abilities(), time: limit}
 	if b.inspection.Kind == PluginModule {
 		b.spec.module = b.inspection.Path
 		return b, nil
 	}
 	b.spec.exec = b.inspection.Path
-	runtime, err := proc.OpenRuntime(b.launcher.runtime)
+	runtime, err := proc.OpenRuntime(filepath.Join(dir, "run"))
 	if err != nil {
 		return b, err
 	}
+	b.launcher.runtime = runtime.Dir()
 	b.close = append(b.close, runtime.Close)
 	return b, nil
 }
