@@ -119,35 +119,41 @@ func (i *Inspection) inspectModule(ctx context.Context) error {
 	}
 	sum := sha256.Sum256(binary)
 	i.Kind, i.SHA256, i.Size = PluginModule, hex.EncodeToString(sum[:]), int64(len(binary))
-	d, err := wasm.Describe(binary)
-	if err != nil {
-		i.Problem = err.Error()
-		return nil
-	}
-	i.Imports, i.Exports = d.Imports, d.Exports
-	manifest, err := moduleManifest(binary, i.Path)
-	if err != nil {
-		i.Problem = err.Error()
-		return nil
-	}
-	if d.HasManifest {
-		i.Manifest = &manifest
-	}
 	modules, err := wasm.NewHost(wasm.Options{})
 	if err != nil {
 		return err
 	}
+	if problem := i.compile(ctx, modules, binary); problem != nil {
+		i.Problem = problem.Error()
+	}
+	return modules.Close(ctx)
+}
+
+// compile looks into a module and compiles it; the error is why the host would
+// refuse it.
+func (i *Inspection) compile(ctx context.Context, modules *wasm.Host, binary []byte) error {
+	d, err := wasm.Describe(binary)
+	if err != nil {
+		return err
+	}
+	i.Imports, i.Exports = d.Imports, d.Exports
+	manifest, err := moduleManifest(binary, i.Path)
+	if err != nil {
+		return err
+	}
+	if d.HasManifest {
+		i.Manifest = &manifest
+	}
 	start := time.Now()
 	p, err := modules.Load(ctx, binary, wasm.LoadOptions{Name: i.Path, Manifest: manifest, Grant: manifest.Abilities})
 	if err != nil {
-		i.Problem = err.Error()
-		return modules.Close(ctx)
+		return err
 	}
+	defer p.Close()
 	i.Compile = time.Since(start)
 	low, high := p.MemoryPages()
 	i.MemoryMin, i.MemoryMax, i.Metered, i.Runs = int64(low)<<16, int64(high)<<16, p.Metered, p.Supervision()
-	p.Close()
-	return modules.Close(ctx)
+	return nil
 }
 
 // PackModule writes the text of plugin.toml into a module's file, as a whole or

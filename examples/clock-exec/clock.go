@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -38,7 +37,7 @@ func (plugin) Describe() sdk.Manifest {
 		Takes:  []sdk.ChangeKind{sdk.KindItemCreated},
 		Gives:  []sdk.ChangeKind{sdk.KindItemCreated},
 		Facets: []string{"deliverer"},
-		Schema: json.RawMessage(schema),
+		Schema: schema,
 		Sample: "interval = \"1m\"\nfile = \"/var/lib/clock/heard.txt\"\n",
 	}
 }

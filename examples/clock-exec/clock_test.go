@@ -41,17 +41,24 @@ func delivery(id, text string) sdk.Delivery {
 	}}
 }
 
+// openClock opens a clock that writes to a file.
+func openClock(t *testing.T, file string) *link {
+	t.Helper()
+	l, err := plugin{}.Open(sdk.Config{JSON: json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))}, sdktest.NewHost(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock, ok := l.(*link)
+	if !ok {
+		t.Fatalf("got a link of type %T", l)
+	}
+	return clock
+}
+
 // TestBook holds what a receipt promises: each delivery is in the file once,
 // also when it is repeated after a crash that left half a line.
 func TestBook(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "heard.txt")
-	open := func() *link {
-		l, err := plugin{}.Open(sdk.Config{JSON: json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))}, sdktest.NewHost(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l.(*link)
-	}
 	deliver := func(l *link, batch ...sdk.Delivery) {
 		t.Helper()
 		receipts, err := l.Deliver(t.Context(), batch)
@@ -64,7 +71,7 @@ func TestBook(t *testing.T) {
 			}
 		}
 	}
-	l := open()
+	l := openClock(t, file)
 	deliver(l, delivery("d1", "one\ntwo\tthree"))
 	l.closeBook()
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
@@ -77,7 +84,7 @@ func TestBook(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l = open()
+	l = openClock(t, file)
 	again, second := delivery("d1", "one\ntwo\tthree"), delivery("d2", "four")
 	again.Uncertain, second.Uncertain = true, true
 	deliver(l, again, second)
@@ -93,11 +100,7 @@ func TestBook(t *testing.T) {
 }
 
 func TestUnwritableFile(t *testing.T) {
-	l, err := plugin{}.Open(sdk.Config{JSON: json.RawMessage(fmt.Sprintf(`{"file":%q}`, t.TempDir()))}, sdktest.NewHost(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	receipts, err := l.(sdk.Deliverer).Deliver(t.Context(), []sdk.Delivery{delivery("d1", "x"), delivery("d2", "y")})
+	receipts, err := openClock(t, t.TempDir()).Deliver(t.Context(), []sdk.Delivery{delivery("d1", "x"), delivery("d2", "y")})
 	if err != nil {
 		t.Fatal(err)
 	}

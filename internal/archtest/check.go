@@ -184,8 +184,10 @@ func (c *checker) continues(d, prev *ast.FuncDecl) bool {
 		c.fset.Position(d.Pos()).Line == c.fset.Position(prev.End()).Line+1
 }
 
+// checkInit refuses init, but in a module for WebAssembly, which has nothing else
+// to begin with: main never runs there.
 func (c *checker) checkInit(s source, d *ast.FuncDecl) {
-	if d.Recv == nil && d.Name.Name == "init" {
+	if d.Recv == nil && d.Name.Name == "init" && !under(s.pkg, "examples") {
 		c.report(s, d, "no-init", "init() runs before anyone has asked for it: call it by name")
 	}
 }

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"time"
 )
@@ -60,7 +61,8 @@ func Log(level Level, text string) {
 // Get reads a value (ability kv); nil when there is no such key.
 func Get(key string) ([]byte, error) {
 	v, err := do(opKVGet, []byte(key))
-	if e, ok := err.(*Error); ok && e.Kind == NotFound {
+	var e *Error
+	if errors.As(err, &e) && e.Kind == NotFound {
 		return nil, nil
 	}
 	return v, err
