@@ -73,6 +73,23 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                "",
+		"a<br>b<BR/>c":                    "a\nb\nc",
+		"<script>x</a></SCRIPT>y":         "y",
+		"x<style>":                        "x",
+		"<!-- > --> 1 < 2 &lt;b&gt;":      "1 < 2 <b>",
+		"\x1b[2J\u00a0x":                  "[2J x",
+		strings.Repeat("<script></a>", 9): "",
+		strings.Repeat("<script></script>", 50_000) + "end": "end",
+	} {
+		if got := plain(in); got != want {
+			t.Errorf("plain(%.40q): got %q, want %q", in, got, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.xml")
 	if err != nil {

@@ -70,11 +70,19 @@ func timer(id uint32) error {
 		return nil
 	}
 	s := sources[id]
+	// First of all the next time: a document on which this call dies, for want of
+	// time or memory, shall not be the last one that is read.
+	if err := guest.SetTimer(id, s.next(0)); err != nil {
+		return err
+	}
 	wait, err := s.poll()
 	var gone *goneError
 	switch {
 	case errors.As(err, &gone):
-		return guest.Report(s.place, 4, err.Error()) // the feed says that it will not come back
+		if err := guest.SetTimer(id, 0); err != nil { // the feed says that it will not come back
+			return err
+		}
+		return guest.Report(s.place, 4, err.Error())
 	case err != nil:
 		s.fails++
 		if err := guest.Report(s.place, 3, err.Error()); err != nil {

@@ -35,16 +35,28 @@ func plain(s string) string {
 		s = s[end+1:]
 		switch name {
 		case "script", "style":
-			if end := strings.Index(strings.ToLower(s), "</"+name); end >= 0 {
-				s = s[end:]
-			} else {
-				s = ""
-			}
+			s = from(s, "</"+name)
 		case "br", "p", "/p", "div", "/div", "li", "tr", "h1", "h2", "h3", "h4", "blockquote", "pre":
 			b.WriteByte('\n')
 		}
 	}
 	return tidy(b.String())
+}
+
+// from gives s from the first end tag on that begins so, in any case of letters;
+// empty when there is none. It looks at each byte once.
+func from(s, end string) string {
+	for {
+		at := strings.Index(s, "</")
+		if at < 0 {
+			return ""
+		}
+		s = s[at:]
+		if len(s) >= len(end) && strings.EqualFold(s[:len(end)], end) {
+			return s
+		}
+		s = s[2:]
+	}
 }
 
 // tag gives the name of the element that s begins with, with / when it ends;
