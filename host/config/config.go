@@ -65,6 +65,7 @@ type Host struct {
 	DiskReserve Size     `toml:"disk_reserve" default:"64MiB" doc:"free space below which new events are refused"`
 	CrashLimit  int      `toml:"crash_limit" default:"3" doc:"crashes of a link within crash_window after which it is failed"`
 	CrashWindow Duration `toml:"crash_window" default:"10m" doc:"see crash_limit"`
+	CrashPause  Duration `toml:"crash_pause" default:"60s" doc:"longest pause before a crashed link is started again; pauses grow up to it"`
 	MaxAge      Duration `toml:"max_age" default:"72h" doc:"a delivery that waits longer is given up and becomes a dead letter"`
 	Log         Log      `toml:"log" doc:"the log, on standard error"`
 }

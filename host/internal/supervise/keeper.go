@@ -112,7 +112,7 @@ func (k *keeper) run(ctx context.Context) {
 			k.fail(ctx, err, len(crashes))
 			return
 		}
-		pause = k.sup.opt.Backoff(attempt)
+		pause = k.sup.backoff(attempt)
 		k.set(sdk.StateDegraded, fmt.Sprintf("%v; starting again in %v", err, pause))
 		k.log().Warn("link ended", "error", err, "again_in", pause, "crashes", len(crashes))
 		k.mu.Lock()

@@ -71,8 +71,8 @@ type Options struct {
 	// Crashes within Window after which a link is failed; 0 = 3 in 10 min.
 	Crashes int
 	Window  time.Duration
-	// Backoff gives the pause before the n-th start in a row, n from 1.
-	Backoff func(n int) time.Duration
+	// Pause is the longest pause before a start; 0 = 1 min.
+	Pause time.Duration
 	// Drain bounds how long a link may take to end; 0 = 10 s.
 	Drain time.Duration
 	Now   func() time.Time
@@ -89,13 +89,13 @@ type Supervisor struct {
 	wg      sync.WaitGroup
 }
 
-// backoff is 1, 2, 4 … 60 s (PL-16); the first restart comes at once, since
-// most crashes are single.
-func backoff(n int) time.Duration {
+// backoff gives the pause before the n-th start in a row, n from 1: 1, 2, 4 …
+// 60 s (PL-16); the first restart comes at once, since most crashes are single.
+func (s *Supervisor) backoff(n int) time.Duration {
 	if n <= 1 {
 		return 0
 	}
-	return min(time.Second<<min(n-2, 6), time.Minute)
+	return min(time.Second<<min(n-2, 6), s.opt.Pause)
 }
 
 // New makes a supervisor without links.
@@ -106,8 +106,8 @@ func New(opt Options) *Supervisor {
 	if opt.Window == 0 {
 		opt.Window = 10 * time.Minute
 	}
-	if opt.Backoff == nil {
-		opt.Backoff = backoff
+	if opt.Pause == 0 {
+		opt.Pause = time.Minute
 	}
 	if opt.Drain == 0 {
 		opt.Drain = 10 * time.Second
