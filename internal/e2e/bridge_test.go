@@ -137,7 +137,7 @@ func (b *bridge) tail() string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(text[max(0, len(text)-12<<10):])
+	return string(text[max(0, len(text)-1200<<10):])
 }
 
 // start runs the program and waits until it is live.

@@ -162,7 +162,7 @@ func (b *bridge) killPlugin(name string, after time.Duration) {
 func (b *bridge) drained() {
 	b.t.Helper()
 	var last string
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		var st struct {
 			Queues []struct {
 				Link        string
@@ -184,7 +184,11 @@ func (b *bridge) drained() {
 		}
 		last = fmt.Sprintf("%+v", st.Queues)
 	}
-	b.t.Fatalf("the queue did not drain: %s; status %s", last, b.statusText())
+	for _, pid := range b.children() {
+		_ = syscall.Kill(pid, syscall.SIGQUIT) // the log then shows what each plugin waits for
+	}
+	time.Sleep(time.Second) // until they have said it
+	b.t.Fatalf("the queue did not drain: %s", last)
 }
 
 // checkArchive compares the room's archive with what was acknowledged.
