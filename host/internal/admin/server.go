@@ -35,7 +35,7 @@ type Server struct {
 
 // New makes a server.
 func New(host Host, restart Restarter, metrics http.Handler, log *slog.Logger) (*Server, error) {
-	page, err := template.New("status.html").Funcs(template.FuncMap{"ago": ago, "bytes": bytesText}).ParseFS(assets, "web/status.html")
+	page, err := template.New("status.html").Funcs(template.FuncMap{"ago": ago, "bytes": bytesText, "round": rounded}).ParseFS(assets, "web/status.html")
 	if err != nil {
 		return nil, fmt.Errorf("admin page: %w", err)
 	}
@@ -230,6 +230,14 @@ func ago(now, t time.Time) string {
 		return "–"
 	}
 	return now.Sub(t).Round(time.Second).String() + " ago"
+}
+
+// rounded gives a span in whole seconds, empty when there is none.
+func rounded(d time.Duration) string {
+	if d <= 0 {
+		return "–"
+	}
+	return d.Round(time.Second).String()
 }
 
 // bytesText gives a size with a unit.

@@ -131,7 +131,11 @@ func (k *keeper) run(ctx context.Context) {
 }
 
 func (k *keeper) fail(ctx context.Context, err error, crashes int) {
-	k.set(sdk.StateFailed, fmt.Sprintf("%v (%d crashes); repair it, then: bridgehost plugin restart %s", err, crashes, k.link))
+	count := ""
+	if crashes > 1 {
+		count = fmt.Sprintf(" (%d crashes)", crashes)
+	}
+	k.set(sdk.StateFailed, fmt.Sprintf("%v%s; repair it, then: bridgehost plugin restart %s", err, count, k.link))
 	k.log().Error("link failed", "error", err, "crashes", crashes)
 	k.sup.opt.Attachment.Detach(k.link, Gone)
 	<-ctx.Done()
