@@ -77,7 +77,17 @@ func FileSHA256(path string) (string, error) {
 // host would do it, or an executable, which is not started. An error means that
 // the file is neither or cannot be read; what the host would refuse is told in
 // Problem.
-func InspectPlugin(ctx context.Context, path string) (*Inspection, error) {
+func InspectPlugin(ctx context.Context, path string) (i *Inspection, err error) {
+	modules, err := wasm.NewHost(wasm.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, modules.Close(context.WithoutCancel(ctx))) }()
+	return inspectPlugin(ctx, path, modules)
+}
+
+// inspectPlugin is InspectPlugin with the host that compiles.
+func inspectPlugin(ctx context.Context, path string, modules *wasm.Host) (*Inspection, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("inspect plugin: %w", err)
@@ -97,7 +107,7 @@ func InspectPlugin(ctx context.Context, path string) (*Inspection, error) {
 	out := &Inspection{Path: path, Kind: PluginExecutable, Size: info.Size()}
 	head := make([]byte, 4)
 	if _, err := io.ReadFull(f, head); err == nil && bytes.Equal(head, []byte("\x00asm")) {
-		return out, out.inspectModule(ctx)
+		return out, out.inspectModule(ctx, modules)
 	}
 	if info.Mode().Perm()&0o111 == 0 {
 		return nil, fmt.Errorf("inspect plugin %s: neither a WebAssembly module nor executable", path)
@@ -112,21 +122,17 @@ func InspectPlugin(ctx context.Context, path string) (*Inspection, error) {
 }
 
 // inspectModule fills in what a module tells.
-func (i *Inspection) inspectModule(ctx context.Context) error {
+func (i *Inspection) inspectModule(ctx context.Context, modules *wasm.Host) error {
 	binary, err := os.ReadFile(i.Path)
 	if err != nil {
 		return fmt.Errorf("inspect plugin: %w", err)
 	}
 	sum := sha256.Sum256(binary)
 	i.Kind, i.SHA256, i.Size = PluginModule, hex.EncodeToString(sum[:]), int64(len(binary))
-	modules, err := wasm.NewHost(wasm.Options{})
-	if err != nil {
-		return err
-	}
 	if problem := i.compile(ctx, modules, binary); problem != nil {
 		i.Problem = problem.Error()
 	}
-	return modules.Close(ctx)
+	return nil
 }
 
 // compile looks into a module and compiles it; the error is why the host would
@@ -204,12 +210,6 @@ func openBench(ctx context.Context, path string, limit time.Duration, log *slog.
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if b.inspection, err = InspectPlugin(ctx, path); err != nil {
-		return b, err
-	}
-	if b.inspection.Problem != "" {
-		return b, fmt.Errorf("plugin %s: %s", path, b.inspection.Problem)
-	}
 	dir, err := os.MkdirTemp("", "bridgehost-plugin-")
 	if err != nil {
 		return b, fmt.Errorf("test plugin: %w", err)
@@ -220,6 +220,12 @@ func openBench(ctx context.Context, path string, limit time.Duration, log *slog.
 		return b, err
 	}
 	b.close = append(b.close, func() error { return modules.Close(context.WithoutCancel(ctx)) })
+	if b.inspection, err = inspectPlugin(ctx, path, modules); err != nil {
+		return b, err
+	}
+	if b.inspection.Problem != "" {
+		return b, fmt.Errorf("plugin %s: %s", path, b.inspection.Problem)
+	}
 	b.launcher = &launcher{wasm: modules, log: log}
 	b.spec = pluginSpec{sha256: b.inspection.SHA256, grant: b.inspection.Abilities(), time: limit}
 	if b.inspection.Kind == PluginModule {

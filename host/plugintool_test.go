@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -92,14 +91,19 @@ func TestShoutExamples(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			module := buildExample(t, c.name, c.env(t)...)
-			i, err := InspectPlugin(t.Context(), module)
+			b, err := openBench(t.Context(), module, toolTime, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i.Problem != "" || !i.Metered || i.Manifest == nil || i.Manifest.ID != "shout" {
-				t.Errorf("inspection: problem %q, metered %v, manifest %+v; want a metered module with the manifest of shout", i.Problem, i.Metered, i.Manifest)
+			defer func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if i := b.inspection; !i.Metered || i.Manifest == nil || i.Manifest.ID != "shout" {
+				t.Errorf("inspection: metered %v, manifest %+v; want a metered module with the manifest of shout", i.Metered, i.Manifest)
 			}
-			results, err := TestPlugin(t.Context(), module, vectors, TestOptions{Time: toolTime})
+			results, err := b.test(t.Context(), vectors)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,23 +115,19 @@ func TestShoutExamples(t *testing.T) {
 					t.Errorf("%s: %s", r.Vector.Name, r.Fault)
 				}
 			}
-			t.Run("conformance", func(t *testing.T) { conformance(t, module, vectors) })
+			t.Run("conformance", func(t *testing.T) { conformance(t, b.launcher.wasm, module, vectors) })
 		})
 	}
 }
 
 // conformance runs the suite of the contract on a module, in this process and
 // with gRPC in between.
-func conformance(t *testing.T, file string, vectors []Vector) {
+func conformance(t *testing.T, modules *wasm.Host, file string, vectors []Vector) {
 	binary, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	manifest, err := moduleManifest(binary, file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules, err := wasm.NewHost(wasm.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,25 +148,6 @@ func conformance(t *testing.T, file string, vectors []Vector) {
 	}
 	sdktest.Run(t, sdktest.Case{Plugin: plugin, Config: sdk.Config{Link: "shout", JSON: []byte(`{"word":"x"}`)},
 		Bad: []json.RawMessage{[]byte(`{"wrod":"x"}`), []byte(`{"word":7}`)}, Events: events, NoExec: true})
-}
-
-// TestFaultsOfModule holds that a fault which a module finds in its
-// configuration names the key.
-func TestFaultsOfModule(t *testing.T) {
-	b, err := openBench(t.Context(), buildExample(t, "shout-go"), toolTime, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	_, _, err = b.start(t.Context(), sdk.Config{Link: "shout", JSON: []byte(`{"wrod":"x"}`)}, sdktest.NewHost(nil))
-	var faults *sdk.ConfigError
-	if !errors.As(err, &faults) || len(faults.Faults) != 1 || faults.Faults[0].Key != "wrod" {
-		t.Errorf("got %v, want a fault of the key wrod", err)
-	}
 }
 
 // rawModule is a module in C of the launcher's tests, which needs no tool chain

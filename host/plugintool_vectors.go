@@ -162,8 +162,14 @@ func TestPlugin(ctx context.Context, path string, vectors []Vector, opt TestOpti
 	if err != nil {
 		return nil, err
 	}
-	run := &vectorRun{bench: b, host: &benchHost{log: log, values: map[string][]byte{}}}
-	defer func() { err = errors.Join(err, run.end(), b.Close()) }()
+	defer func() { err = errors.Join(err, b.Close()) }()
+	return b.test(ctx, vectors)
+}
+
+// test runs vectors.
+func (b *pluginBench) test(ctx context.Context, vectors []Vector) (results []VectorResult, err error) {
+	run := &vectorRun{bench: b, host: &benchHost{log: b.launcher.log, values: map[string][]byte{}}}
+	defer func() { err = errors.Join(err, run.end()) }()
 	for _, v := range vectors {
 		if err := ctx.Err(); err != nil {
 			return results, err

@@ -76,20 +76,37 @@ func TestPluginNewGo(t *testing.T) {
 		}
 	}
 	pluginVerb(t, "", "plugin", "test", "--time", "5s").expect(t, exitGood, "pass  the tag is added once", " 0 failed")
-	pluginVerb(t, "", "plugin", "inspect", "hello.wasm").expect(t, exitGood, "hello", "metered", "fd_write", "bh_handle")
-	pluginVerb(t, "", "plugin", "bench", "--for", "1ms", "--time", "5s").expect(t, exitGood, "an event")
 	config := filepath.Join(dir, "bridgehost.toml")
 	pluginVerb(t, "", "plugin", "install", "hello.wasm", "-c", config).expect(t, exitGood, "[link.hello]", "plugins.lock")
 	pluginVerb(t, "", "plugin", "verify", "-c", config).expect(t, exitGood, "hello.wasm: good")
+}
 
-	text, err := os.ReadFile("vectors/shout.json")
-	if err != nil {
+// TestPluginTest shows what passes, what fails and what it costs, on a module
+// that passes every event.
+func TestPluginTest(t *testing.T) {
+	code := rawModule(t)
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("raw.wasm", code, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("vectors/shout.json", bytes.Replace(text, []byte(`"X"`), []byte(`"Y"`), 1), 0o644); err != nil {
+	pluginVerb(t, "", "plugin", "test").expect(t, exitFailure, "there are no vectors")
+	if err := os.Mkdir("vectors", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	pluginVerb(t, "", "plugin", "test", "--time", "5s").expect(t, exitFound, "FAIL  the tag is added once", `- "plain": "Y"`, `+ "plain": "X"`, " 1 failed")
+	vector := func(text string) {
+		t.Helper()
+		if err := os.WriteFile("vectors/a.json", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vector(`{"name": "first", "event": {"id": "e"}, "want": {"verb": "pass"}}`)
+	pluginVerb(t, "", "plugin", "test", "--time", "5s").expect(t, exitGood, "pass  first", "1 passed, 0 failed")
+	pluginVerb(t, "", "plugin", "bench", "--for", "1ms", "--time", "5s").expect(t, exitGood, "an event")
+	pluginVerb(t, "", "plugin", "inspect", "raw.wasm").expect(t, exitGood, "metered", "bh.call", "bh_handle", "none: taken for a filter")
+	vector(`[{"event": {"id": "e"}, "want": {"verb": "drop"}}]`)
+	pluginVerb(t, "", "plugin", "test", "--time", "5s").expect(t, exitFound, "FAIL  a.json number 1", "verb: got pass, want drop", "0 passed, 1 failed")
+	vector(`[{"evnt": {}}]`)
+	pluginVerb(t, "", "plugin", "test").expect(t, exitFailure, "evnt")
 }
 
 // TestPluginNewAll looks at every template: its name is taken over everywhere.

@@ -38,7 +38,7 @@ const (
 	DefaultInitTime = 2 * time.Second
 	// CompileTime bounds one compilation (PL-04) by the clock: five seconds of work
 	// on a machine that has other things to do.
-	CompileTime = 20 * time.Second
+	CompileTime = slowdown * 20 * time.Second
 	// MaxReply bounds a reply and every buffer of an operation.
 	MaxReply = 1 << 20
 	// MaxHostCalls bounds the calls from the guest to the host in one call (PL-06).
