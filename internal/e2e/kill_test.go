@@ -184,6 +184,8 @@ func (b *bridge) drained() {
 		}
 		last = fmt.Sprintf("%+v", st.Queues)
 	}
+	head, _ := b.cli("queue", "list", "--limit", "3")
+	b.t.Logf("status: %s\nqueue:\n%s\nlog:\n%s", b.statusText(), head, b.tail())
 	for _, pid := range b.children() {
 		_ = syscall.Kill(pid, syscall.SIGQUIT) // the log then shows what each plugin waits for
 	}

@@ -173,6 +173,9 @@ func (r *Room) finish(id string, p *pending, got sdk.Receipt) {
 	rec.Err, rec.Unsent, rec.Copies = got.Err, got.Unsent, got.Copies
 	if got.Err != nil {
 		rec.Loss, rec.Puppet = nil, ""
+		if !got.Unsent {
+			r.doubted[id] = true
+		}
 		p.b.failed = p.b.failed || got.Err.Kind.Temporary()
 	}
 	p.b.moved = r.o.Now()
@@ -268,6 +271,7 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 		r.seen.add(&sight{remote: remote, author: "\x00own", from: m.From}, id, stanza)
 	}
 	p.by.heard = r.o.Now()
+	r.looked.add(id, hit{stanza: stanza, nick: nick})
 	r.finish(id, p, got)
 	return true
 }

@@ -92,6 +92,8 @@ type Room struct {
 	members   map[string]*member
 	joins     uint64 // counts members that came
 	pending   map[string]*pending
+	looked    *looked         // what the last search of the archive found
+	doubted   map[string]bool // messages sent on this stream whose reflection did not come
 	seen      *seen
 	topic     string
 
@@ -116,7 +118,7 @@ func New(o Options, stream Stream, host Host) *Room {
 		o: o, stream: stream, host: host,
 		wake: make(chan struct{}, 1), events: make(chan *sdk.Event, maxWaiting), upped: make(chan struct{}),
 		occupants: map[string]*occupant{}, byFrom: map[string]*occupant{}, nicks: map[string]*occupant{},
-		members: map[string]*member{}, pending: map[string]*pending{}, seen: newSeen(maxSeen),
+		members: map[string]*member{}, pending: map[string]*pending{}, doubted: map[string]bool{}, seen: newSeen(maxSeen),
 	}
 	r.bot = &occupant{from: o.BotFrom, want: o.BotNick, nick: o.BotNick, prefix: convert.MessagePrefix("groupchat", o.BotFrom, o.JID)}
 	r.occupants[""] = r.bot
@@ -155,6 +157,7 @@ func (r *Room) StreamUp(resumed bool) {
 	if !resumed {
 		r.reset("the connection was lost")
 		r.upAt = r.o.Now()
+		r.looked, r.doubted = nil, map[string]bool{}
 	}
 	if !r.up {
 		r.up = true

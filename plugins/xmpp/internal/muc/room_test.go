@@ -210,6 +210,7 @@ func TestArchive(t *testing.T) {
 			if page == 1 {
 				go result(roomJID, q, "somebody", "a1") // overtaken by the answer
 			} else {
+				result(roomJID, q, "bh-9", "a1b")
 				result(roomJID, q, "bh-1", "a2")
 				fin = "<fin xmlns='urn:xmpp:mam:2' complete='true'><set xmlns='http://jabber.org/protocol/rsm'><last>a2</last></set></fin>"
 			}
@@ -229,8 +230,13 @@ func TestArchive(t *testing.T) {
 		if len(s.sent) != 1 || !strings.Contains(s.sent[0], "bh-2") {
 			t.Errorf("sent %q", s.sent)
 		}
+		batch[0].ID = "9"
+		got = s.room.Deliver(t.Context(), batch[:1])
+		if got[0].Err != nil || got[0].Copies[0].Remote != "s:a1b|o:bh-9|r:"+roomJID || page != 2 || len(s.sent) != 1 {
+			t.Errorf("what the search saw is not remembered: %+v after %d pages, sent %q", got[0], page, s.sent)
+		}
 		s.onArchive = nil
-		batch[0].ID = "3"
+		batch[0].ID, batch[0].Since = "3", time.Now().Add(-time.Hour)
 		got = s.room.Deliver(t.Context(), batch[:1])
 		if got[0].Err == nil || got[0].Unsent || len(s.sent) != 1 {
 			t.Errorf("archive does not answer: %+v", got[0])

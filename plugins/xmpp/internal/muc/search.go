@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
@@ -19,11 +20,24 @@ type hit struct {
 	nick   string
 }
 
+// looked is what a search of the archive found, so that the next uncertain
+// deliveries of the same stream need no search of their own: after a crash there
+// are hundreds of them, and an archive may take a second for each look.
+type looked struct {
+	stream time.Time      // when the stream began on which it was found
+	since  time.Time      // from where on
+	hits   map[string]hit // every message of this link, by message id
+}
+
+// maxLooked bounds the messages that are remembered of one search.
+const maxLooked = 50_000
+
 // replay collects what the room tells of the past: archive results by query id,
 // or the history that follows a join.
 type replay struct {
 	query string
 	want  map[string]bool // message ids
+	tag   string          // beginning of further ids that are wanted; empty = none
 	found map[string]hit
 	ended chan struct{} // closed when a history has ended; nil then, and for a query
 	last  string        // archive id of the result that came last
@@ -70,13 +84,21 @@ func (r *Room) search(ctx context.Context, deliveries []sdk.Delivery) (map[strin
 		return nil, err
 	}
 	r.mu.Lock()
-	look, young := r.searchHistory, calm-r.o.Now().Sub(r.upAt)
-	if r.about().archive {
+	look, young, stream := r.searchHistory, calm-r.o.Now().Sub(r.upAt), r.upAt
+	archive := r.about().archive
+	if archive {
 		look = r.searchArchive
 	}
+	known := r.looked.answers(stream, since, want, r.doubted)
 	r.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
 	found, err := look(ctx, o, since, want)
-	if err != nil || young <= 0 || len(found) == len(want) {
+	if err == nil && young <= 0 && archive && len(found) <= maxLooked {
+		r.remember(stream, since, found)
+	}
+	if err != nil || young <= 0 || covers(found, want) {
 		return found, err
 	}
 	t := time.NewTimer(young)
@@ -89,19 +111,65 @@ func (r *Room) search(ctx context.Context, deliveries []sdk.Delivery) (map[strin
 	return look(ctx, o, since, want)
 }
 
-// searchArchive pages through the archive from since on, until all are found or
-// the archive ends. What the archive has grown by meanwhile is of other people.
+// covers reports whether every wanted message was found.
+func covers(found map[string]hit, want map[string]bool) bool {
+	for id := range want {
+		if _, ok := found[id]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// answers gives what an earlier search on the same stream says about the wanted
+// messages; nil when it says nothing: it began later, or one of them was sent
+// on this stream and never reflected.
+func (l *looked) answers(stream, since time.Time, want map[string]bool, doubted map[string]bool) map[string]hit {
+	if l == nil || !l.stream.Equal(stream) || since.Before(l.since) || len(l.hits) > maxLooked {
+		return nil
+	}
+	found := map[string]hit{}
+	for id := range want {
+		if doubted[id] {
+			return nil
+		}
+		if h, ok := l.hits[id]; ok {
+			found[id] = h
+		}
+	}
+	return found
+}
+
+// add notes a message that the room reflected after the search: its receipt may
+// be lost on the way, and the delivery come again.
+func (l *looked) add(id string, h hit) {
+	if l != nil {
+		l.hits[id] = h
+	}
+}
+
+// remember keeps what a search found while its stream lives.
+func (r *Room) remember(stream, since time.Time, found map[string]hit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.upAt.Equal(stream) {
+		r.looked, r.doubted = &looked{stream: stream, since: since, hits: found}, map[string]bool{}
+	}
+}
+
+// searchArchive pages through the archive from since on to its end, and finds
+// all messages of this link. What the archive has grown by meanwhile is of other people.
 func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, want map[string]bool) (map[string]hit, *sdk.Error) {
 	op := "search the archive of " + r.o.JID
 	found := map[string]hit{}
 	after := ""
 	for page := range maxPages {
-		q := &replay{query: "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(page), want: want, found: found, more: make(chan struct{}, 1)}
+		q := &replay{query: "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(page), want: want, tag: r.o.Tag, found: found, more: make(chan struct{}, 1)}
 		last, done, err := r.page(ctx, o, q, since, after)
 		if err != nil {
 			return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive does not answer", Err: err}
 		}
-		if done || last == "" || last == after || len(found) == len(want) {
+		if done || last == "" || last == after {
 			return found, nil
 		}
 		after = last
@@ -199,7 +267,7 @@ func (r *Room) archived(o *occupant, result xmltok.Element) {
 // take notes a message if it is one of those looked for.
 func (q *replay) take(nick, id, origin, stanza string) {
 	for _, key := range []string{id, origin} {
-		if q.want[key] {
+		if q.want[key] || q.tag != "" && strings.HasPrefix(key, q.tag) {
 			q.found[key] = hit{stanza: stanza, nick: nick}
 		}
 	}
