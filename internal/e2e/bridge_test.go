@@ -169,6 +169,30 @@ func (b *bridge) ready() {
 	b.until("ready", func() bool { return b.get("/readyz", nil) == 200 })
 }
 
+// joined waits until every place works as well.
+func (b *bridge) joined(places int) {
+	b.t.Helper()
+	b.ready()
+	b.until("all places are up", func() bool {
+		var st struct {
+			Links []struct {
+				Places map[string]struct{ State string }
+			}
+		}
+		up := 0
+		if b.get("/status?format=json", &st) == 200 {
+			for _, l := range st.Links {
+				for _, p := range l.Places {
+					if p.State == "up" {
+						up++
+					}
+				}
+			}
+		}
+		return up == places
+	})
+}
+
 // until asks again until ok or half a minute is over.
 func (b *bridge) until(what string, ok func() bool) {
 	b.t.Helper()

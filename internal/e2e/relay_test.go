@@ -30,7 +30,7 @@ func TestRoomsStayInStep(t *testing.T) {
 	boris.Join(roomE, "Boris")
 	b := newBridge(t, withSecret(t, xmppLink("p", prosody, "bridge.p.test")+xmppLink("e", ejabberd, "bridge.e.test")+relay("p:"+roomP, "e:"+roomE)))
 	b.start()
-	b.ready()
+	b.joined(2)
 	for i := range 10 {
 		anna.SendGroupchat(roomP, fmt.Sprintf("question %d", i))
 		if ev := boris.WaitBody(roomE, fmt.Sprintf("question %d", i)); !strings.HasPrefix(ev.Nick, "Anna") {
@@ -70,7 +70,7 @@ func TestTriangleEnds(t *testing.T) {
 		b := newBridge(t, withSecret(t, xmppLink("left", server, left)+xmppLink("right", server, right)+
 			relay("left:"+rooms[i], "right:"+rooms[(i+1)%3])))
 		b.start()
-		b.ready()
+		b.joined(2)
 	}
 	people[0].SendGroupchat(rooms[0], "round and round")
 	people[1].WaitBody(rooms[1], "round and round")

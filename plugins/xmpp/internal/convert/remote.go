@@ -107,6 +107,26 @@ func Tag(link sdk.LinkID, address string) string {
 	return "bh" + hex.EncodeToString(sum[:3]) + "-"
 }
 
+// Relayed reports whether a message was written by a link of a bridgehost, this
+// one or another: its id begins with a Tag. Bridges that know nothing of each
+// other would else carry a message round for ever. Who forges such an id keeps
+// nobody's message but their own from being relayed.
+func Relayed(ids ...string) bool {
+	for _, id := range ids {
+		if rest, ok := strings.CutPrefix(id, "bh"); ok && len(rest) > tagDigits && rest[tagDigits] == '-' && isHex(rest[:tagDigits]) {
+			return true
+		}
+	}
+	return false
+}
+
+// tagDigits are the hexadecimal digits of a Tag.
+const tagDigits = 6
+
+func isHex(s string) bool {
+	return strings.Trim(s, "0123456789abcdef") == ""
+}
+
 // notToken reports characters that need escaping somewhere on a message's way.
 func notToken(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.' || r == ':')

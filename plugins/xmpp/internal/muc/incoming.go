@@ -137,6 +137,9 @@ func (r *Room) news(m *packet.Message, nick string) (sdk.Event, bool) {
 	got := convert.FromGroupchat(m, convert.Room{JID: r.o.JID, StanzaIDs: r.about().stanzaIDs}, now)
 	w := r.identity(m, nick)
 	ev := sdk.Event{Time: now.UTC(), Place: sdk.Ref{ID: r.o.Place}, Actor: actorOf(w, r.o.JID, nick)}
+	if convert.Relayed(m.ID, m.OriginID()) {
+		ev.Via = []sdk.LinkID{elsewhere}
+	}
 	if got.ID.Stanza != "" {
 		ev.Dedup = "room:" + r.o.JID + "|" + got.ID.Stanza
 	}
@@ -330,3 +333,6 @@ func (r *Room) publishEach(ctx context.Context, batch []sdk.Event, why error) er
 	}
 	return nil
 }
+
+// elsewhere stands in the path of an event for the link of another bridge.
+const elsewhere = "elsewhere"
