@@ -18,7 +18,7 @@ type owner struct {
 var owners = []owner{
 	{"github.com/hashicorp/go-plugin", []string{"sdk/wire", "host/internal/launch/proc"}},
 	{"github.com/hashicorp/go-hclog", []string{"sdk/wire", "host/internal/launch/proc"}},
-	{"google.golang.org/grpc", []string{"sdk/wire", "sdk/internal/pluginpb", "sdk/internal/plugingrpc", "host/internal/launch/proc"}},
+	{"google.golang.org/grpc", []string{"sdk/wire", "sdk/sdktest", "sdk/internal/pluginpb", "sdk/internal/plugingrpc", "host/internal/launch/proc"}},
 	{"google.golang.org/protobuf", []string{"sdk/wire", "sdk/codec", "sdk/internal", "host/internal/launch"}},
 	{"github.com/tetratelabs/wazero", []string{"host/internal/launch/wasm"}},
 	{"gosrc.io/xmpp", []string{"plugins/xmpp"}},

@@ -38,7 +38,7 @@ func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settl
 		}
 		return
 	}
-	deadline, _ := b.ctx.Deadline()
+	deadline, _ := b.call.Deadline()
 	for i := range b.items {
 		p, r := &b.items[i], &b.result[i]
 		if r.state != open {

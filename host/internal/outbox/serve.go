@@ -16,12 +16,17 @@ const turn = 8
 // batch is what a worker has in hand.
 type batch struct {
 	to     sdk.Deliverer
-	ctx    context.Context //nolint:containedctx // lives for one call of Deliver
-	cancel context.CancelFunc
+	call   call
 	items  []pending
 	result []result // one for each item
 	unsure int      // the first so many may have been sent before
 	cut    bool     // cancelled from outside, while it was in flight
+}
+
+// call is one call of Deliver, as a context that can be cut off.
+type call struct {
+	context.Context
+	cancel context.CancelFunc
 }
 
 // serve delivers what a lane has, batch by batch, until it is empty, fails, or
@@ -174,8 +179,8 @@ func (o *Outbox) cut(ctx context.Context, l *lane) *batch {
 		}
 	}
 	b := &batch{to: k.to, items: append([]pending(nil), l.window[:n]...), result: make([]result, n)}
-	b.ctx, b.cancel = context.WithTimeout(context.WithoutCancel(ctx), o.opts.Timeout)
-	k.cancels[l] = b.cancel
+	b.call.Context, b.call.cancel = context.WithTimeout(context.WithoutCancel(ctx), o.opts.Timeout)
+	k.cancels[l] = b.call.cancel
 	clear(l.window[:n])
 	if l.window = l.window[n:]; len(l.window) == 0 {
 		l.window = nil
@@ -222,8 +227,8 @@ func references(ev *sdk.Event) [4]sdk.RemoteID {
 // as a crash of its own.
 func (o *Outbox) deliver(l *lane, b *batch) (receipts []sdk.Receipt, err error) {
 	defer func() {
-		b.cut = errors.Is(b.ctx.Err(), context.Canceled)
-		b.cancel()
+		b.cut = errors.Is(b.call.Err(), context.Canceled)
+		b.call.cancel()
 		p := recover()
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -242,5 +247,5 @@ func (o *Outbox) deliver(l *lane, b *batch) (receipts []sdk.Receipt, err error) 
 	if len(send) == 0 {
 		return nil, nil
 	}
-	return b.to.Deliver(b.ctx, send)
+	return b.to.Deliver(b.call, send)
 }

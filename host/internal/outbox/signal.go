@@ -58,7 +58,7 @@ func (o *Outbox) deliverSignal(ctx context.Context, j signalJob) {
 	k.running++
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signalTimeout)
 	k.cancels[l] = cancel
-	b := &batch{to: k.to, ctx: ctx, cancel: cancel, result: make([]result, 1),
+	b := &batch{to: k.to, call: call{ctx, cancel}, result: make([]result, 1),
 		items: []pending{{ev: j.ev, created: o.deps.Now(), rule: j.to.Rule}}}
 	o.mu.Unlock()
 	var writing *settling
