@@ -58,7 +58,7 @@ func checkLink(ctx context.Context, cfg *config.Config, l *launcher, spec superv
 	}
 	inst, err := l.Launch(ctx, spec)
 	if err != nil {
-		faults.List = append(faults.List, cfg.FaultAt(name, "plugin", err.Error(), "see the text"))
+		faults.List = append(faults.List, cfg.FaultAt(name, "plugin", err.Error(), "repair the file, or correct plugin and sha256"))
 		return
 	}
 	defer func() {

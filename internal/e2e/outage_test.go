@@ -147,7 +147,7 @@ func TestDiskFull(t *testing.T) {
 				refused = post(fmt.Sprintf("full %d", i))
 			}
 			var doc struct{ Error, Detail string }
-			if err := json.Unmarshal([]byte(refused.body), &doc); err != nil || doc.Error == "" || refused.header.Get("Retry-After") == "" {
+			if err := json.Unmarshal([]byte(refused.body), &doc); err != nil || doc.Error == "" || !strings.Contains(doc.Detail, "storage") || refused.header.Get("Retry-After") == "" {
 				t.Errorf("refusal %s with header %v (%v)", refused.body, refused.header, err)
 			}
 			t.Logf("after %d more posts: %s", len(accepted)-1, strings.TrimSpace(refused.body))

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -69,14 +70,14 @@ func accepted(status int, r *receipt) *web.Response {
 // notStored answers a Publish that failed: nothing of the message was kept.
 func notStored(err error) *web.Response {
 	kind := sdk.KindOf(err)
-	after := 2 * time.Second
+	after, why := 2*time.Second, "the host cannot take more now"
 	var e *sdk.Error
-	if errors.As(err, &e) && e.After > 0 {
-		after = e.After
+	if errors.As(err, &e) {
+		after, why = cmp.Or(e.After, after), cmp.Or(e.Public, why)
 	}
 	switch {
 	case kind == sdk.Overloaded || kind == sdk.RateLimited:
-		return refusal(&problem{Status: http.StatusServiceUnavailable, Detail: "the message was not stored: the host cannot take more now", Remedy: "send it again later"}, after)
+		return refusal(&problem{Status: http.StatusServiceUnavailable, Detail: "the message was not stored: " + why, Remedy: "send it again later"}, after)
 	case kind.Temporary():
 		return refusal(&problem{Status: http.StatusServiceUnavailable, Detail: "the message was not stored", Remedy: "send it again"}, after)
 	case kind == sdk.TooLarge:
