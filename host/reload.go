@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"bridgehost/host/config"
@@ -15,7 +17,7 @@ import (
 func (h *Host) Reload(ctx context.Context) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	next, err := config.Load(h.cfg.Path)
+	next, err := config.Load(h.cfg.Path, slices.Sorted(maps.Keys(h.builtins))...)
 	if err == nil {
 		err = Check(ctx, next, h.builtins)
 	}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +76,7 @@ func (f *flags) load() (*config.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.config, err)
 	}
-	cfg, err := config.Load(path)
+	cfg, err := config.Load(path, slices.Sorted(maps.Keys(builtins()))...)
 	if err != nil {
 		if os.IsNotExist(err) {
 			return nil, &exitError{exitConfig, fmt.Errorf("configuration %s does not exist; name it with -c FILE, or begin with: bridgehost config example", f.config)}

@@ -14,7 +14,7 @@ type owner struct {
 	packages   []string
 }
 
-// owners lists what only a few packages may know. internal/pins, which keeps versions in go.mod, may import anything.
+// owners lists what only a few packages may know.
 var owners = []owner{
 	{"github.com/hashicorp/go-plugin", []string{"sdk/wire", "host/internal/launch/proc"}},
 	{"github.com/hashicorp/go-hclog", []string{"sdk/wire", "host/internal/launch/proc"}},
@@ -40,9 +40,6 @@ var stdOnly = []string{"sdk", "sdk/guest"}
 
 // checkImport returns the rule that the import breaks and an explanation, or "".
 func checkImport(pkg, path string, test bool) (rule, text string) {
-	if under(pkg, "internal/pins") {
-		return "", ""
-	}
 	for _, o := range owners {
 		if under(path, o.dependency) && !underAny(pkg, o.packages) {
 			return "owner", path + " belongs to " + strings.Join(o.packages, ", ")
