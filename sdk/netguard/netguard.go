@@ -84,10 +84,14 @@ func (g *Guard) Check(addr netip.Addr) error {
 	if !addr.IsValid() {
 		return &BlockedError{Addr: "invalid address", Reason: "not an IP address"}
 	}
-	// ::ffff:127.0.0.1 and 127.0.0.1 are one address for the kernel; a zone
-	// only picks the interface.
+	// ::ffff:127.0.0.1 and 127.0.0.1 are one address for the kernel. A zone
+	// (RFC 4007 §11) picks the interface, which is nobody's choice but the
+	// operator's.
 	a := addr.Unmap().WithZone("")
 	reason := special(a)
+	if reason == "" && addr.Zone() != "" {
+		reason = "zone (RFC 4007)"
+	}
 	if reason == "" {
 		return nil
 	}

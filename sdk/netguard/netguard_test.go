@@ -17,6 +17,8 @@ func TestAP16Addresses(t *testing.T) {
 	blocked := []string{
 		"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255",
 		"169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.0.170", "192.0.2.1", "192.88.99.1",
+		"192.31.196.1", "192.52.193.1", "192.175.48.1", "2620:4f:8000::1", "2001:3::1", "2001:4:112::1", "8000::1", "2606:4700::1%eth0",
+		"::ffff:169.254.169.254", "64:ff9b::10.0.0.1",
 		"192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.1.2.3",
 		"240.0.0.1", "255.255.255.255",
 		"::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:0.0.0.0", "::127.0.0.1", "::ffff:0:7f00:1",
@@ -32,7 +34,9 @@ func TestAP16Addresses(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255",
-		"172.32.0.0", "192.0.1.1", "198.17.255.255", "198.20.0.0", "223.255.255.255", "::ffff:8.8.8.8", "2606:4700::1111", "2a00::1", "2620:4f:8000::1"} {
+		"172.32.0.0", "192.0.1.1", "198.17.255.255", "198.20.0.0", "223.255.255.255", "::ffff:8.8.8.8", "2606:4700::1111", "2a00::1",
+		"2003::1", "2001:4860:4860::8888", "126.255.255.255", "128.0.0.1", "169.253.1.1", "169.255.1.1", "192.167.1.1", "192.169.1.1",
+		"192.31.195.255", "192.31.197.0", "192.52.194.0", "192.175.49.0", "2620:4f:8001::1"} {
 		if err := g.Check(netip.MustParseAddr(s)); err != nil {
 			t.Errorf("Check(%s) = %v, want nil", s, err)
 		}
@@ -50,7 +54,7 @@ func TestExceptions(t *testing.T) {
 	g := New(list...)
 	for addr, ok := range map[string]bool{
 		"127.0.0.2": true, "::ffff:127.0.0.2": true, "127.0.0.1": false, "127.0.0.3": false,
-		"10.1.2.3": true, "10.2.0.1": false, "fd00::1": true, "fc00::1": false,
+		"10.1.2.3": true, "10.2.0.1": false, "fd00::1": true, "fc00::1": false, "fd00::1%eth0": true, "fe80::1%eth0": false,
 		"64:ff9b::808:808": true, "64:ff9b::7f00:1": false, "64:ff9b::7f00:2": true,
 		"2002:808:808::1": true, "2002:7f00:1::": false,
 	} {
@@ -120,7 +124,8 @@ func TestAP16Spellings(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: New().Transport(2 * time.Second), Timeout: 3 * time.Second}
-	for _, host := range []string{"127.0.0.1", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1"} {
+	for _, host := range []string{"127.0.0.1", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1",
+		"0", "0x7f000001", "[::1]", "[64:ff9b::7f00:1]"} {
 		if err := get(t, client, "http://"+net.JoinHostPort(strings.Trim(host, "[]"), port)+"/"); err == nil {
 			t.Errorf("GET %s: answered, want refused", host)
 		}
@@ -175,6 +180,22 @@ func TestRedirectToInternalAddress(t *testing.T) {
 	if !errors.Is(err, ErrBlockedAddr) {
 		t.Errorf("redirect to a link-local address: %v, want ErrBlockedAddr", err)
 	}
+}
+
+func FuzzControl(f *testing.F) {
+	for _, s := range []string{"127.0.0.1:80", "[::1]:80", "x", "1.1.1.1:443", "[fe80::1%lo]:1", ":80"} {
+		f.Add("tcp4", s)
+	}
+	f.Fuzz(func(t *testing.T, network, address string) {
+		var g Guard
+		err := g.Control(network, address, nil)
+		if err != nil && !errors.Is(err, ErrBlockedAddr) {
+			t.Errorf("Control(%q, %q) = %v, want ErrBlockedAddr", network, address, err)
+		}
+		if ap, bad := netip.ParseAddrPort(address); err == nil && (bad != nil || ap.Addr().IsLoopback() || ap.Addr().IsPrivate() || ap.Addr().IsUnspecified()) {
+			t.Errorf("Control(%q, %q) passed", network, address)
+		}
+	})
 }
 
 func FuzzCheck(f *testing.F) {

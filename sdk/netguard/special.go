@@ -9,8 +9,11 @@ type block struct {
 }
 
 // specialBlocks are the entries of the IANA IPv4 and IPv6 Special-Purpose
-// Address Registries that are not globally reachable, multicast, and the ranges
-// that carry an IPv4 address inside. More specific entries come first.
+// Address Registries that are not globally reachable, multicast, the ranges
+// that carry an IPv4 address inside, and anycast services of the network itself
+// (AS112, AMT, 6to4 relays): those lead to whichever node is nearest, which may
+// stand in the operator's own network, and no public site is there. More
+// specific entries come first.
 var specialBlocks = []block{
 	{netip.MustParsePrefix("0.0.0.0/8"), "this network (RFC 791)"},
 	{netip.MustParsePrefix("10.0.0.0/8"), "private (RFC 1918)"},
@@ -20,8 +23,11 @@ var specialBlocks = []block{
 	{netip.MustParsePrefix("172.16.0.0/12"), "private (RFC 1918)"},
 	{netip.MustParsePrefix("192.0.0.0/24"), "IETF protocol assignments (RFC 6890)"},
 	{netip.MustParsePrefix("192.0.2.0/24"), "documentation (RFC 5737)"},
+	{netip.MustParsePrefix("192.31.196.0/24"), "AS112 anycast (RFC 7535)"},
+	{netip.MustParsePrefix("192.52.193.0/24"), "AMT anycast (RFC 7450)"},
 	{netip.MustParsePrefix("192.88.99.0/24"), "6to4 relay anycast (RFC 7526)"},
 	{netip.MustParsePrefix("192.168.0.0/16"), "private (RFC 1918)"},
+	{netip.MustParsePrefix("192.175.48.0/24"), "AS112 anycast (RFC 7534)"},
 	{netip.MustParsePrefix("198.18.0.0/15"), "benchmarking (RFC 2544)"},
 	{netip.MustParsePrefix("198.51.100.0/24"), "documentation (RFC 5737)"},
 	{netip.MustParsePrefix("203.0.113.0/24"), "documentation (RFC 5737)"},
@@ -36,10 +42,12 @@ var specialBlocks = []block{
 	{netip.MustParsePrefix("64:ff9b::/96"), "NAT64 (RFC 6052)"},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64 (RFC 8215)"},
 	{netip.MustParsePrefix("100::/64"), "discard only (RFC 6666)"},
+	{netip.MustParsePrefix("100:0:0:1::/64"), "dummy prefix (RFC 9780)"},
 	{netip.MustParsePrefix("2001::/32"), "Teredo (RFC 4380)"},
 	{netip.MustParsePrefix("2001::/23"), "IETF protocol assignments (RFC 2928)"},
 	{netip.MustParsePrefix("2001:db8::/32"), "documentation (RFC 3849)"},
 	{netip.MustParsePrefix("2002::/16"), "6to4 (RFC 3056)"},
+	{netip.MustParsePrefix("2620:4f:8000::/48"), "AS112 anycast (RFC 7534)"},
 	{netip.MustParsePrefix("3fff::/20"), "documentation (RFC 9637)"},
 	{netip.MustParsePrefix("5f00::/16"), "segment routing (RFC 9602)"},
 	{netip.MustParsePrefix("fc00::/7"), "unique local (RFC 4193)"},

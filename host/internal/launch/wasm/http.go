@@ -17,9 +17,9 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"bridgehost/host/internal/netguard"
 	"bridgehost/sdk"
 	"bridgehost/sdk/codec"
+	"bridgehost/sdk/netguard"
 	"bridgehost/sdk/web"
 )
 
@@ -41,7 +41,7 @@ type fetcher struct {
 // connection is checked when dialling, after names are resolved.
 func newFetcher(hosts []string, allow []netip.Prefix) *fetcher {
 	f := &fetcher{hosts: hosts}
-	guard := &netguard.Guard{Allow: allow}
+	guard := netguard.New(allow...)
 	f.client = &http.Client{
 		Transport: &http.Transport{
 			DialContext:            guard.Dialer(5 * time.Second).DialContext,
@@ -137,7 +137,7 @@ func httpError(err error) error {
 		err = ue.Err
 	}
 	kind := sdk.Transient
-	if errors.Is(err, netguard.ErrBlocked) {
+	if errors.Is(err, netguard.ErrBlockedAddr) {
 		kind = sdk.Forbidden
 	} else if se := (*sdk.Error)(nil); errors.As(err, &se) {
 		kind = se.Kind
