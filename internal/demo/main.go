@@ -1,7 +1,8 @@
 // Command demo shows the bridge at work: it starts a Prosody of its own on
 // loopback and bridgehost with a generated configuration, posts to a webhook,
-// and shows the message as an independent client saw it in the room. Then it
-// prints the line to try and stays until Ctrl-C, or ends when ONCE=1 is set.
+// and shows the message, which a WASM filter has changed on its way, as an
+// independent client saw it in the room. Then it prints the line to try and
+// stays until Ctrl-C, or ends when ONCE=1 is set.
 package main
 
 import (
@@ -41,14 +42,13 @@ func run(ctx context.Context) (err error) {
 }
 
 func play(ctx context.Context, s *stage) error {
-	began := time.Now()
 	say("starting a Prosody of its own on 127.0.0.1 …")
 	secret := random()
 	server := itest.Prosody(s, itest.Options{Domain: "demo.test",
 		Users: map[string]string{"watcher": random()}, Components: map[string]string{"bridge.demo.test": secret}})
 	room := server.Room("tea")
 
-	say("starting bridgehost …")
+	say("building and starting bridgehost, with a filter of its own as a WASM module …")
 	b, err := startBridge(ctx, s, server, room, secret)
 	if err != nil {
 		return err
@@ -58,15 +58,22 @@ func play(ctx context.Context, s *stage) error {
 	watcher.Join(room, "Watcher")
 
 	const payload = `{"title":"Tea is ready","cups":2,"mood":"☕"}`
+	began := time.Now()
 	say("posting to the webhook: %s", payload)
 	answer, err := post(ctx, b.url+"?wait=10s", payload)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n  bridgehost answered   %s\n", strings.TrimSpace(answer))
+	took := time.Since(began)
+	fmt.Printf("\n  bridgehost answered, %v later: %s\n", took.Round(time.Millisecond), strings.TrimSpace(answer))
 	seen := watcher.Wait("the webhook's message", func(e itest.Event) bool { return e.HasBody && e.Nick == "Kettle" })
-	fmt.Printf("  the client in the room saw, from %s:\n\n%s\n", seen.Nick, indent(seen.Body))
-	say("from nothing to the message: %v", time.Since(began).Round(10*time.Millisecond))
+	fmt.Printf("  the client in the room saw, from %s, after the WASM filter shout:\n\n%s\n\n", seen.Nick, indent(seen.Body))
+	say("posting a word that the filter forbids …")
+	if _, err := post(ctx, b.url+"?wait=10s", `{"title":"a forbidden thing"}`); err == nil {
+		return errors.New("the filter let a forbidden word pass")
+	} else {
+		fmt.Printf("\n  %v\n\n", err)
+	}
 
 	fmt.Printf("\nTry it yourself:\n\n  curl -H 'Content-Type: application/json' -d '{\"hello\":\"world\"}' %s\n\n", b.url)
 	fmt.Printf("Status page:   http://%s/status\n", b.admin)
@@ -143,9 +150,13 @@ token = { file = "hook-token" }
 name = "Kettle"
 format = "yaml"
 
+[link.shout]
+plugin = "wasm:shout.wasm"
+
 [[route]]
 from = "hooks:kettle"
 to = ["home:%s"]
+filters = ["shout"]
 `
 
 // startBridge builds the program, writes its configuration, and runs it.
@@ -173,6 +184,9 @@ func startBridge(ctx context.Context, s *stage, server *itest.Server, room, secr
 			return nil, err
 		}
 	}
+	if err := installFilter(ctx, program, b.config); err != nil {
+		return nil, err
+	}
 	log, err := os.Create(filepath.Join(dir, "bridgehost.log"))
 	if err != nil {
 		return nil, err
@@ -190,6 +204,21 @@ func startBridge(ctx context.Context, s *stage, server *itest.Server, room, secr
 	}()
 	s.Cleanup(func() { _ = b.stop() })
 	return b, b.ready(ctx, log.Name())
+}
+
+// installFilter builds the example filter beside the configuration, and has its
+// checksum written into plugins.lock.
+func installFilter(ctx context.Context, program, config string) error {
+	module := filepath.Join(filepath.Dir(config), "shout.wasm")
+	build := exec.CommandContext(ctx, "sh", "examples/shout-go/build.sh")
+	build.Env = append(os.Environ(), "OUT="+module)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the filter: %w\n%s", err, out)
+	}
+	if out, err := exec.CommandContext(ctx, program, "plugin", "install", "--yes", "-c", config, module).CombinedOutput(); err != nil {
+		return fmt.Errorf("install the filter: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // ready waits until every link is up.
