@@ -44,7 +44,7 @@ func TestProsodyDown(t *testing.T) {
 	b.until("all is delivered", func() bool { waiting, _ := b.depth("home"); return waiting == 0 })
 	took := time.Since(back)
 	t.Logf("%d messages delivered %v after Prosody was back", posts-1, took.Round(time.Millisecond))
-	within(t, "delivery after the outage", took, 10*time.Second)
+	within(t, "delivery after the outage", took, 8*time.Second)
 	watcher := itest.Slix(t, server.Account("watcher"))
 	watcher.Join(room, "watcher")
 	archive := watcher.Archive(room)

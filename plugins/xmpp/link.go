@@ -66,6 +66,7 @@ func newLink(cfg sdk.Config, s options, h sdk.Host) (*link, error) {
 	}
 	if s.Mode == modeComponent {
 		opt.Mode, opt.Domain, opt.Secret = stream.Component, s.Domain, s.Secret
+		opt.BackoffMax = 3 * time.Second // the server is near, and ours alone: it may be asked often
 	} else {
 		opt.Mode, opt.Domain, opt.User = stream.Client, s.account.Domainpart(), s.account.Localpart()
 		opt.Secret, opt.Resource = s.Password, s.Resource
