@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"bridgehost/host/internal/filter"
 	"bridgehost/sdk"
 	"bridgehost/sdk/codec"
 	"bridgehost/sdk/web"
@@ -17,14 +18,15 @@ import (
 type facetLink struct{ *Link }
 
 var (
-	_ sdk.Deliverer  = facetLink{}
-	_ sdk.Filter     = facetLink{}
-	_ sdk.Placer     = facetLink{}
-	_ sdk.Informed   = facetLink{}
-	_ sdk.Resolver   = facetLink{}
-	_ sdk.Backfiller = facetLink{}
-	_ sdk.Commander  = facetLink{}
-	_ web.Handler    = facetLink{}
+	_ sdk.Deliverer    = facetLink{}
+	_ sdk.Filter       = facetLink{}
+	_ filter.RawFilter = facetLink{}
+	_ sdk.Placer       = facetLink{}
+	_ sdk.Informed     = facetLink{}
+	_ sdk.Resolver     = facetLink{}
+	_ sdk.Backfiller   = facetLink{}
+	_ sdk.Commander    = facetLink{}
+	_ web.Handler      = facetLink{}
 )
 
 // has reports whether the module declared a facet.
@@ -75,16 +77,31 @@ func (l *Link) Web() web.Handler {
 func (l facetLink) Filter(ctx context.Context, events []sdk.Event) ([]sdk.Verdict, error) {
 	verdicts := make([]sdk.Verdict, len(events))
 	for i := range events {
-		if err := l.filterOne(ctx, &events[i], &verdicts[i]); err != nil {
+		encode := func(b []byte) []byte { return codec.AppendEvent(b, &events[i]) }
+		if err := l.filterOne(ctx, &events[i], encode, &verdicts[i]); err != nil {
 			return nil, err
 		}
 	}
 	return verdicts, nil
 }
 
-// filterOne asks for the verdict about one event.
-func (l facetLink) filterOne(ctx context.Context, ev *sdk.Event, v *sdk.Verdict) error {
-	build := func(b []byte) []byte { return codec.AppendEvent(b, ev) }
+// FilterRaw implements filter.RawFilter: the guest gets the bytes that are there
+// already. Verdicts and errors are those of Filter. A replacement is given as
+// Event, not as Raw: the merged bytes still hold what the patch replaced, and
+// what a filter took out must not lie hidden in the store.
+func (l facetLink) FilterRaw(ctx context.Context, raw [][]byte, events []sdk.Event) ([]filter.RawVerdict, error) {
+	verdicts := make([]filter.RawVerdict, len(events))
+	for i := range events {
+		given := func(b []byte) []byte { return append(b, raw[i]...) }
+		if err := l.filterOne(ctx, &events[i], given, &verdicts[i].Verdict); err != nil {
+			return nil, err
+		}
+	}
+	return verdicts, nil
+}
+
+// filterOne asks for the verdict about one event, whose encoding build appends.
+func (l facetLink) filterOne(ctx context.Context, ev *sdk.Event, build func([]byte) []byte, v *sdk.Verdict) error {
 	return l.call(ctx, string(ev.Place.ID), callFilter, build, func(req, b []byte) error {
 		if len(b) == 0 {
 			return nil // pass
