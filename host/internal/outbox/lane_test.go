@@ -10,6 +10,7 @@ import (
 
 	"bridgehost/host/internal/outbox"
 	"bridgehost/host/internal/route"
+	"bridgehost/host/internal/store"
 	"bridgehost/sdk"
 )
 
@@ -238,6 +239,32 @@ func TestTooOldBecomesDeadLetter(t *testing.T) {
 	}
 	if out := h.outcomes(t, "a", 1); out[0].State != sdk.OutcomeDead || out[0].Dedup != "m1" {
 		t.Errorf("outcome = %+v", out)
+	}
+	// Retried by the operator it counts its age anew, or it would die again.
+	if n, err := h.out.Retry(t.Context(), store.QueueFilter{}); n != 1 || err != nil {
+		t.Fatalf("retry: %d, %v", n, err)
+	}
+	if got := s.wait(t, 2); body(&got[1]) != "old" {
+		t.Errorf("after the retry got %s", body(&got[1]))
+	}
+}
+
+// TestDeadLetterNamesTheLastFailure also shows that the lane of a delivery that
+// grows too old does not sleep through that moment.
+func TestDeadLetterNamesTheLastFailure(t *testing.T) {
+	h := startHost(t, t.TempDir(), oneWay, hostOptions{out: outbox.Options{MaxAge: 300 * time.Millisecond, BackoffMin: time.Hour}})
+	s := newSink()
+	s.answer = func(*sdk.Delivery) sdk.Receipt {
+		return sdk.Receipt{Err: &sdk.Error{Op: "join", Kind: sdk.Transient, Public: "the room has banned us"}, Unsent: true}
+	}
+	h.out.Attach("b", s, outbox.AttachOptions{})
+	h.publish(t, "a", create("room", "romeo", "m1", "x"))
+	if out := h.outcomes(t, "a", 1); out[0].State != sdk.OutcomeDead {
+		t.Fatalf("outcome = %+v", out)
+	}
+	letters, err := h.out.Dead(t.Context(), store.QueueFilter{})
+	if err != nil || len(letters) != 1 || letters[0].Reason != "it could not be delivered for 300ms; last: the room has banned us" {
+		t.Errorf("dead letters %+v, %v", letters, err)
 	}
 }
 

@@ -69,7 +69,14 @@ func (o *Outbox) Retry(ctx context.Context, f store.QueueFilter) (int, error) {
 		return len(revived), err
 	}
 	o.kick(revived, waiting)
-	return len(revived) + len(waiting), nil
+	concerned := map[sdk.DeliveryID]struct{}{} // what was revived mostly waits now
+	for i := range revived {
+		concerned[o.deps.Store.Names().Delivery(revived[i].Lane, revived[i].Seq)] = struct{}{}
+	}
+	for i := range waiting {
+		concerned[waiting[i].ID] = struct{}{}
+	}
+	return len(concerned), nil
 }
 
 // unordered makes lanes settle delivery by delivery from now on, before old
