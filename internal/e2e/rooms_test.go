@@ -126,7 +126,7 @@ func TestRoomTroubles(t *testing.T) {
 	}
 }
 
-// TestFullRoom uses Prosody's limit of occupants. XEP-0045 §7.2.9.
+// TestFullRoom uses ejabberd's limit of occupants (XEP-0045 §7.2.9); Prosody has none.
 func TestFullRoom(t *testing.T) {
 	server := itest.Ejabberd(t, itest.Options{Components: map[string]string{"bridge.test": secret}, Users: map[string]string{"owner": "pw"}})
 	owner := itest.Slix(t, server.Account("owner"))
