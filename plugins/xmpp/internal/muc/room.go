@@ -131,7 +131,11 @@ func New(o Options, stream Stream, host Host) *Room {
 func (r *Room) JID() string { return r.o.JID }
 
 // Source reports whether events of the room are wanted.
-func (r *Room) Source() bool { return r.o.Source }
+func (r *Room) Source() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.o.Source
+}
 
 // SetUse changes how the operator's routes use the room.
 func (r *Room) SetUse(source, target bool) {
