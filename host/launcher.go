@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -129,6 +130,7 @@ func (l *launcher) loadModule(ctx context.Context, p pluginSpec) (supervise.Inst
 	if err != nil {
 		return nil, &sdk.Error{Op: "load", Kind: sdk.Invalid, Err: err}
 	}
+	debug.FreeOSMemory() // the compiler has used many times what the module needs
 	return moduleInstance{&module{Plugin: loaded}}, nil
 }
 
