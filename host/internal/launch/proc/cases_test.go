@@ -224,6 +224,10 @@ func TestPL15StoppedProcessIsKilled(t *testing.T) {
 	if err := syscall.Kill(p.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	var status syscall.WaitStatus // until then a thread of it may still answer
+	if _, err := syscall.Wait4(p.Pid(), &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("wait for the stop: %v, status %#x", err, status)
+	}
 	if err := p.Ping(t.Context()); sdk.KindOf(err) != sdk.Transient || err == nil {
 		t.Errorf("ping of a stopped process: %v, want a transient error", err)
 	}
