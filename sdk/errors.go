@@ -109,7 +109,7 @@ func AsError(op string, err error) *Error {
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		if error(e) == err {
+		if error(e) == err { //nolint:errorlint // asks whether err itself is e, not whether it wraps it
 			return e
 		}
 		return &Error{Op: op, Kind: e.Kind, Public: e.Public, After: e.After, Err: err}

@@ -49,10 +49,18 @@ type coder struct {
 	err    error
 }
 
-var coders = sync.Pool{New: func() any { return new(coder) }}
+var coders sync.Pool // of *coder
+
+// pooled takes an empty coder, to be given back by finish or close.
+func pooled() *coder {
+	if c, ok := coders.Get().(*coder); ok {
+		return c
+	}
+	return new(coder)
+}
 
 func newWriter(dst []byte) *coder {
-	c := coders.Get().(*coder)
+	c := pooled()
 	c.enc, c.buf = true, dst
 	return c
 }
@@ -68,7 +76,7 @@ func (c *coder) finish() []byte {
 // newReader begins to read a message. With share, all strings of the result
 // share one copy of the input.
 func newReader(b []byte, share bool) *coder {
-	c := coders.Get().(*coder)
+	c := pooled()
 	c.src, c.end, c.budget, c.took = b, len(b), MaxElements, true
 	if share {
 		c.text = string(b)

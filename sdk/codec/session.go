@@ -152,38 +152,98 @@ type (
 	Attr struct{ Key, Value string }
 )
 
-// Field implements Body for each type.
-func (*Failure) Field() Field        { return FieldError }
-func (*Done) Field() Field           { return FieldDone }
-func (*Cancel) Field() Field         { return FieldCancel }
-func (*Ping) Field() Field           { return FieldPing }
-func (*Describe) Field() Field       { return FieldDescribe }
-func (*DescribeReply) Field() Field  { return FieldDescribeReply }
-func (*Open) Field() Field           { return FieldOpen }
-func (*OpenReply) Field() Field      { return FieldOpenReply }
-func (*Run) Field() Field            { return FieldRun }
-func (*Deliver) Field() Field        { return FieldDeliver }
-func (*DeliverReply) Field() Field   { return FieldDeliverReply }
-func (*Filter) Field() Field         { return FieldFilter }
-func (*FilterReply) Field() Field    { return FieldFilterReply }
-func (*SetPlaces) Field() Field      { return FieldSetPlaces }
-func (*Inform) Field() Field         { return FieldInform }
-func (*Resolve) Field() Field        { return FieldResolve }
-func (*ResolveReply) Field() Field   { return FieldResolveReply }
-func (*Backfill) Field() Field       { return FieldBackfill }
-func (*BackfillReply) Field() Field  { return FieldBackfillReply }
-func (*Command) Field() Field        { return FieldCommand }
-func (*CommandReply) Field() Field   { return FieldCommandReply }
-func (*ServeWeb) Field() Field       { return FieldServeWeb }
-func (*WebReply) Field() Field       { return FieldWebReply }
-func (*Publish) Field() Field        { return FieldPublish }
-func (*Report) Field() Field         { return FieldReport }
-func (*StoreGet) Field() Field       { return FieldStoreGet }
-func (*StoreGetReply) Field() Field  { return FieldStoreGetReply }
-func (*StoreSet) Field() Field       { return FieldStoreSet }
-func (*StoreKeys) Field() Field      { return FieldStoreKeys }
+// Field implements Body.
+func (*Failure) Field() Field { return FieldError }
+
+// Field implements Body.
+func (*Done) Field() Field { return FieldDone }
+
+// Field implements Body.
+func (*Cancel) Field() Field { return FieldCancel }
+
+// Field implements Body.
+func (*Ping) Field() Field { return FieldPing }
+
+// Field implements Body.
+func (*Describe) Field() Field { return FieldDescribe }
+
+// Field implements Body.
+func (*DescribeReply) Field() Field { return FieldDescribeReply }
+
+// Field implements Body.
+func (*Open) Field() Field { return FieldOpen }
+
+// Field implements Body.
+func (*OpenReply) Field() Field { return FieldOpenReply }
+
+// Field implements Body.
+func (*Run) Field() Field { return FieldRun }
+
+// Field implements Body.
+func (*Deliver) Field() Field { return FieldDeliver }
+
+// Field implements Body.
+func (*DeliverReply) Field() Field { return FieldDeliverReply }
+
+// Field implements Body.
+func (*Filter) Field() Field { return FieldFilter }
+
+// Field implements Body.
+func (*FilterReply) Field() Field { return FieldFilterReply }
+
+// Field implements Body.
+func (*SetPlaces) Field() Field { return FieldSetPlaces }
+
+// Field implements Body.
+func (*Inform) Field() Field { return FieldInform }
+
+// Field implements Body.
+func (*Resolve) Field() Field { return FieldResolve }
+
+// Field implements Body.
+func (*ResolveReply) Field() Field { return FieldResolveReply }
+
+// Field implements Body.
+func (*Backfill) Field() Field { return FieldBackfill }
+
+// Field implements Body.
+func (*BackfillReply) Field() Field { return FieldBackfillReply }
+
+// Field implements Body.
+func (*Command) Field() Field { return FieldCommand }
+
+// Field implements Body.
+func (*CommandReply) Field() Field { return FieldCommandReply }
+
+// Field implements Body.
+func (*ServeWeb) Field() Field { return FieldServeWeb }
+
+// Field implements Body.
+func (*WebReply) Field() Field { return FieldWebReply }
+
+// Field implements Body.
+func (*Publish) Field() Field { return FieldPublish }
+
+// Field implements Body.
+func (*Report) Field() Field { return FieldReport }
+
+// Field implements Body.
+func (*StoreGet) Field() Field { return FieldStoreGet }
+
+// Field implements Body.
+func (*StoreGetReply) Field() Field { return FieldStoreGetReply }
+
+// Field implements Body.
+func (*StoreSet) Field() Field { return FieldStoreSet }
+
+// Field implements Body.
+func (*StoreKeys) Field() Field { return FieldStoreKeys }
+
+// Field implements Body.
 func (*StoreKeysReply) Field() Field { return FieldStoreKeysReply }
-func (*Log) Field() Field            { return FieldLog }
+
+// Field implements Body.
+func (*Log) Field() Field { return FieldLog }
 
 func (b *Failure) visit(c *coder) {
 	var e wireError

@@ -96,7 +96,7 @@ func Exec(t *testing.T) sdk.Plugin {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cookie := wire.Handshake()
-	cmd := exec.Command(self)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self) // the clean-up below ends it
 	cmd.Env = append(os.Environ(), execEnv+"=1", cookie.MagicCookieKey+"="+cookie.MagicCookieValue,
 		"PLUGIN_PROTOCOL_VERSIONS=1", "PLUGIN_UNIX_SOCKET_DIR="+dir)
 	cmd.Stderr = os.Stderr

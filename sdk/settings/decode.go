@@ -293,17 +293,19 @@ func sortedKeys(m map[string]any) []string {
 	return keys
 }
 
+// notBare reports characters that a bare key must not have (TOML 1.0, Keys).
+func notBare(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '_', r == '-':
+		return false
+	}
+	return true
+}
+
 // Join adds a key to the path of its table. Keys that are not bare words are
 // quoted, so that the path can be taken apart again.
 func Join(path, key string) string {
-	bare := key != ""
-	for _, r := range key {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-') {
-			bare = false
-			break
-		}
-	}
-	if !bare {
+	if key == "" || strings.ContainsFunc(key, notBare) {
 		key = strconv.Quote(key)
 	}
 	if path == "" {
