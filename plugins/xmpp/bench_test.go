@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -52,10 +53,12 @@ func (c *rawComponent) write(tb testing.TB, s string) {
 // until reads to the end of the tag that begins with mark.
 func (c *rawComponent) until(tb testing.TB, mark string) string {
 	tb.Helper()
-	c.SetReadDeadline(time.Now().Add(time.Minute))
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		tb.Fatal(err)
+	}
 	for {
 		tag, err := c.r.ReadSlice('>')
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			tb.Fatalf("read until %s: %v", mark, err)
 		}
 		if bytes.Contains(tag, []byte(mark)) {

@@ -156,7 +156,7 @@ func TestUpdateAndRetractOut(t *testing.T) {
 		id := sdk.RemoteID(room)
 		copied := deliver(t, l, textTo(id, "d1", grafana, "alrm"))[0].Copies[0]
 		sid := juliet.WaitBody(room, "alrm").StanzaID
-		target := sdk.Target{Item: copied.Item, Remote: copied.Remote}
+		target := sdk.Target(copied)
 		change := func(delivery string, c sdk.Change) sdk.Delivery {
 			return sdk.Delivery{ID: sdk.DeliveryID(delivery), Place: id, Event: sdk.Event{Actor: grafana, Change: c}}
 		}

@@ -58,8 +58,8 @@ func (c *cord) accept() {
 		}
 		c.conns = append(c.conns, in, out)
 		c.mu.Unlock()
-		c.wg.Go(func() { io.Copy(out, in) })
-		c.wg.Go(func() { io.Copy(in, out) })
+		c.wg.Go(func() { _, _ = io.Copy(out, in) })
+		c.wg.Go(func() { _, _ = io.Copy(in, out) })
 	}
 }
 

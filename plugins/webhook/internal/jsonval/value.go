@@ -57,10 +57,10 @@ func (v *Value) Add(name string, item Value) {
 		if n != name {
 			continue
 		}
-		if have := v.Items[i]; have.Kind == List {
-			v.Items[i].Items = append(have.Items, item)
+		if have := &v.Items[i]; have.Kind == List {
+			have.Items = append(have.Items, item)
 		} else {
-			v.Items[i] = Value{Kind: List, Items: []Value{have, item}}
+			*have = Value{Kind: List, Items: []Value{*have, item}}
 		}
 		return
 	}

@@ -204,7 +204,7 @@ func (r *Reading) readFile(m *packet.Message, body string) {
 		return
 	}
 	url := strings.TrimSpace(e.ChildText(NSOOB, "url"))
-	if url == "" || !(strings.HasPrefix(url, "https://") || strings.HasPrefix(url, "http://")) {
+	if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 		return
 	}
 	r.Item.Media = []sdk.Media{{URL: url, Alt: e.ChildText(NSOOB, "desc")}}

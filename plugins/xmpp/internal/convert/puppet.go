@@ -46,7 +46,7 @@ func escape(s string) string {
 		return s
 	}
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; strings.IndexByte(escaped, c) >= 0 {
 			b.WriteByte('\\')
 			b.WriteString(hex.EncodeToString([]byte{c}))

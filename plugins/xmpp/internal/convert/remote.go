@@ -129,5 +129,9 @@ func isHex(s string) bool {
 
 // notToken reports characters that need escaping somewhere on a message's way.
 func notToken(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.' || r == ':')
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.', r == ':':
+		return false
+	}
+	return true
 }

@@ -112,8 +112,8 @@ func (r *Room) come(nick string, user packet.MUCUser) {
 		m = &member{look: convert.Skeleton(nick), stay: r.joins}
 		r.members[nick] = m
 	}
-	if real := user.Item().JID; real != "" {
-		m.jid = convert.Bare(real)
+	if jid := user.Item().JID; jid != "" {
+		m.jid = convert.Bare(jid)
 	}
 }
 

@@ -207,7 +207,7 @@ func (e *Error) append(b []byte) []byte {
 
 // isCondition reports whether s can be the name of a condition (RFC 6120 §8.3.3 uses lower-case letters and dashes).
 func isCondition(s string) bool {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c != '-' || i == 0) {
 			return false
 		}

@@ -22,11 +22,11 @@ const (
 	maxUrgent = 256      // automatic answers and acknowledgements waiting
 )
 
-// StreamError is a <stream:error/> from the server (RFC 6120 §4.9).
-type StreamError struct{ Condition, Text string }
+// Error is a <stream:error/> from the server (RFC 6120 §4.9).
+type Error struct{ Condition, Text string }
 
 // Error implements error.
-func (e *StreamError) Error() string {
+func (e *Error) Error() string {
 	if e.Text == "" {
 		return "stream error " + e.Condition
 	}
@@ -116,7 +116,7 @@ func (s *Session) live(ctx context.Context, est *established, inbox chan<- inIte
 	s.mu.Lock()
 	s.flow = nil
 	s.mu.Unlock()
-	var se *StreamError
+	var se *Error
 	switch {
 	case errors.As(rerr, &se):
 		if se.Condition == "conflict" {
@@ -171,7 +171,7 @@ func (f *flow) read(inbox chan<- inItem) error {
 	for {
 		p, err := f.split.Next()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return fmt.Errorf("server closed the connection: %w", io.ErrUnexpectedEOF)
 			}
 			return fmt.Errorf("read stream: %w", err)
@@ -353,7 +353,7 @@ func (p *probe) clear() {
 
 // streamError reads a <stream:error/>.
 func streamError(e xmltok.Element) error {
-	se := &StreamError{Condition: "undefined-condition"}
+	se := &Error{Condition: "undefined-condition"}
 	for c := range e.Children() {
 		if c.Name.Space != nsStreams {
 			continue

@@ -75,7 +75,7 @@ func (n *negotiation) open() (xmltok.Element, error) {
 func (n *negotiation) next(what string) (xmltok.Element, error) {
 	p, err := n.split.Next()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return xmltok.Element{}, fmt.Errorf("wait for %s: server closed the connection: %w", what, io.ErrUnexpectedEOF)
 	case err != nil:
 		return xmltok.Element{}, fmt.Errorf("wait for %s: %w", what, err)
@@ -111,7 +111,7 @@ func (n *negotiation) component() (*established, error) {
 	}
 	e, err := n.next("handshake")
 	if err != nil {
-		var se *StreamError
+		var se *Error
 		if errors.As(err, &se) && se.Condition == "not-authorized" {
 			return nil, fmt.Errorf("%w: %w", ErrAuth, err)
 		}

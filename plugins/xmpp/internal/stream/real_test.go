@@ -277,7 +277,7 @@ func TestConflict(t *testing.T) {
 			continue
 		}
 		st := second.wait(t, Down)
-		var se *StreamError
+		var se *Error
 		if !errors.As(st.Err, &se) || se.Condition != "conflict" || st.Retry == 0 {
 			t.Errorf("got %+v", st)
 		}

@@ -131,11 +131,11 @@ func (c *cursor) element(outer *scope) (Element, error) {
 		return Element{}, malformed("element %q has no end", e.Name.Local)
 	}
 	e.raw = c.b[start:c.i:c.i]
-	close := bytes.LastIndexByte(e.raw, '<')
-	if close < head {
+	tail := bytes.LastIndexByte(e.raw, '<')
+	if tail < head {
 		return Element{}, malformed("element %q has no end tag", e.Name.Local)
 	}
-	e.inner = e.raw[head:close:close]
+	e.inner = e.raw[head:tail:tail]
 	return e, nil
 }
 
@@ -228,7 +228,7 @@ func (e *Element) declare(name, value []byte) (bool, error) {
 		prefix = string(p)
 	}
 	uri := intern(value)
-	if bytes.IndexAny(value, "&\r\n\t") >= 0 {
+	if bytes.ContainsAny(value, "&\r\n\t") {
 		uri = unescape(value, true)
 	}
 	switch {

@@ -51,7 +51,7 @@ const (
 var class = classes()
 
 func classes() (t [256]byte) {
-	for c := 0; c < utf8.RuneSelf; c++ {
+	for c := range utf8.RuneSelf {
 		b := byte(c)
 		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '_' || b == ':'
 		if IsChar(rune(c)) && b != '<' && b != '&' {
@@ -117,8 +117,8 @@ func (s *Splitter) data() (more bool, err error) {
 		mask = clsValue
 	}
 	i, end := s.pos, len(s.buf)
-	if max := s.pos + chunk; end > max { // so that the size is looked at now and then
-		end = max
+	if most := s.pos + chunk; end > most { // so that the size is looked at now and then
+		end = most
 	}
 	for i < end {
 		c := s.buf[i]

@@ -274,7 +274,7 @@ func (s *Splitter) fill() error {
 
 // eof tells an end between two pieces from one within a piece.
 func (s *Splitter) eof(err error) error {
-	if err == io.EOF && (s.size() > 0 && s.state != stTop || len(s.open) > 0 || s.pos < len(s.buf)) {
+	if errors.Is(err, io.EOF) && (s.size() > 0 && s.state != stTop || len(s.open) > 0 || s.pos < len(s.buf)) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -310,7 +310,7 @@ func ParseIn(b []byte, space string, lim Limits) (Element, error) {
 		s.base = &scope{uri: space}
 	}
 	p, err := s.Next()
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return Element{}, malformed("element is not complete")
 	}
 	if err != nil {

@@ -44,7 +44,7 @@ func TestSplit(t *testing.T) {
 	want := []string{"header", "<message to='a'><body>h&#x20AC;i &amp; <![CDATA[<x>]]></body></message>", "<presence/>", "<a:iq xmlns:a='u' ><b/></a:iq >", "end"}
 	for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "bytewise": iotest.OneByteReader(strings.NewReader(in))} {
 		got, err := pieces(r, ClientLimits())
-		if err != io.EOF || fmt.Sprint(got) != fmt.Sprint(want) {
+		if !errors.Is(err, io.EOF) || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
 		}
 	}
@@ -126,7 +126,7 @@ func TestXM04Limits(t *testing.T) {
 
 func TestEndWithinStanza(t *testing.T) {
 	for in, want := range map[string]error{head: io.EOF, head + " \n": io.EOF, head + "<a": io.ErrUnexpectedEOF, head + "<a>": io.ErrUnexpectedEOF, "<?x": io.ErrUnexpectedEOF, "": io.EOF} {
-		if _, err := pieces(strings.NewReader(in), ClientLimits()); err != want && !errors.Is(err, want) {
+		if _, err := pieces(strings.NewReader(in), ClientLimits()); !errors.Is(err, want) {
 			if in != "<?x" {
 				t.Errorf("%q: got %v, want %v", in, err, want)
 			}
@@ -206,7 +206,7 @@ func std(doc []byte) (out []string, ok bool) {
 	for {
 		at := d.InputOffset()
 		tok, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out, false
 		}
 		if err != nil {
@@ -316,7 +316,7 @@ func ours(doc []byte) (out []string, ok bool) {
 			out = append(out, string(p.Element.Raw()))
 		case End:
 			_, err := s.Next()
-			return out, err == io.EOF
+			return out, errors.Is(err, io.EOF)
 		}
 	}
 }
