@@ -90,11 +90,11 @@ func (h *Host) Run(ctx context.Context, hup <-chan os.Signal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	public, err := h.listenPublic()
+	public, err := h.listenPublic(ctx)
 	if err != nil {
 		return err
 	}
-	adminListener, err := listen(h.cfg.Admin.Listen)
+	adminListener, err := listen(ctx, h.cfg.Admin.Listen)
 	if err != nil {
 		return err
 	}
@@ -187,11 +187,11 @@ func (h *Host) notify(state string) {
 }
 
 // listen opens a TCP listener; an empty address gives nil.
-func listen(addr string) (net.Listener, error) {
+func listen(ctx context.Context, addr string) (net.Listener, error) {
 	if addr == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w; choose another address or stop what uses it", err)
 	}

@@ -71,8 +71,8 @@ func (h *Host) close() error {
 }
 
 // listenPublic opens the public listener, nil when there is none.
-func (h *Host) listenPublic() (net.Listener, error) {
-	l, err := listen(h.cfg.HTTP.Listen)
+func (h *Host) listenPublic(ctx context.Context) (net.Listener, error) {
+	l, err := listen(ctx, h.cfg.HTTP.Listen)
 	if l == nil || err != nil || h.cfg.HTTP.Certificate == "" {
 		return l, err
 	}

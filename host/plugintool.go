@@ -155,7 +155,7 @@ func (i *Inspection) compile(ctx context.Context, modules *wasm.Host, binary []b
 	if err != nil {
 		return err
 	}
-	defer p.Close() //nolint:contextcheck // closing must not depend on the context of the caller
+	defer p.Close() // not with ctx: closing must not depend on the context of the caller
 	i.Compile = time.Since(start)
 	low, high := p.MemoryPages()
 	i.MemoryMin, i.MemoryMax, i.Metered, i.Runs = int64(low)<<16, int64(high)<<16, p.Metered, p.Supervision()

@@ -26,25 +26,25 @@ func (l *Link) Version() string {
 
 // Diff says in words what changes from one configuration to another, a line for
 // each change; empty when nothing does.
-func Diff(old, new *Config) []string {
+func Diff(from, to *Config) []string {
 	var out []string
-	for _, name := range sortedKeys(old.Links) {
-		n := new.Links[name]
+	for _, name := range sortedKeys(from.Links) {
+		n := to.Links[name]
 		switch {
 		case n == nil:
 			out = append(out, "link "+name+" ends")
-		case n.Version() != old.Links[name].Version():
+		case n.Version() != from.Links[name].Version():
 			out = append(out, "link "+name+" starts anew")
-		case !slices.Equal(old.Places(name), new.Places(name)):
+		case !slices.Equal(from.Places(name), to.Places(name)):
 			out = append(out, "link "+name+" has other places")
 		}
 	}
-	for _, name := range sortedKeys(new.Links) {
-		if old.Links[name] == nil {
+	for _, name := range sortedKeys(to.Links) {
+		if from.Links[name] == nil {
 			out = append(out, "link "+name+" is added")
 		}
 	}
-	before, after := routeTexts(old), routeTexts(new)
+	before, after := routeTexts(from), routeTexts(to)
 	for _, r := range before {
 		if !slices.Contains(after, r) {
 			out = append(out, "route ends: "+r)
@@ -59,19 +59,19 @@ func Diff(old, new *Config) []string {
 }
 
 // NeedsRestart names keys that a reload cannot change.
-func NeedsRestart(old, new *Config) []string {
+func NeedsRestart(from, to *Config) []string {
 	var out []string
 	for _, k := range []struct {
 		key  string
 		same bool
 	}{
-		{"host.data", old.Host.Data == new.Host.Data},
-		{"host.disk_reserve", old.Host.DiskReserve == new.Host.DiskReserve},
-		{"host.max_age", old.Host.MaxAge == new.Host.MaxAge},
-		{"http.listen", old.HTTP.Listen == new.HTTP.Listen},
-		{"http.certificate", old.HTTP.Certificate == new.HTTP.Certificate && old.HTTP.Key == new.HTTP.Key},
-		{"http.trusted_proxies", slices.Equal(old.HTTP.TrustedProxies, new.HTTP.TrustedProxies)},
-		{"admin.listen", old.Admin.Listen == new.Admin.Listen},
+		{"host.data", from.Host.Data == to.Host.Data},
+		{"host.disk_reserve", from.Host.DiskReserve == to.Host.DiskReserve},
+		{"host.max_age", from.Host.MaxAge == to.Host.MaxAge},
+		{"http.listen", from.HTTP.Listen == to.HTTP.Listen},
+		{"http.certificate", from.HTTP.Certificate == to.HTTP.Certificate && from.HTTP.Key == to.HTTP.Key},
+		{"http.trusted_proxies", slices.Equal(from.HTTP.TrustedProxies, to.HTTP.TrustedProxies)},
+		{"admin.listen", from.Admin.Listen == to.Admin.Listen},
 	} {
 		if !k.same {
 			out = append(out, k.key)

@@ -217,9 +217,9 @@ func (s *source) line(path string) string { return strconv.Itoa(s.atKey(path).Li
 func (s *source) enter(parent map[string]any, path string, p part) {
 	switch v := parent[p.name].(type) {
 	case nil:
-		v = map[string]any{}
-		parent[p.name] = v
-		s.table = v.(map[string]any)
+		table := map[string]any{}
+		parent[p.name] = table
+		s.table = table
 		s.keys[path] = p.pos
 	case map[string]any:
 		if s.kinds[path] != implied {

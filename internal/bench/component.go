@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"crypto/sha1" //nolint:gosec // XEP-0114 §3 prescribes it
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -169,7 +170,7 @@ func (c *Component) message() (string, error) {
 	for {
 		part, err := c.in.ReadSlice('>')
 		b.Write(part)
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
 		if err != nil {

@@ -69,11 +69,11 @@ func play(ctx context.Context, s *stage) error {
 	seen := watcher.Wait("the webhook's message", func(e itest.Event) bool { return e.HasBody && e.Nick == "Kettle" })
 	fmt.Printf("  the client in the room saw, from %s, after the WASM filter shout:\n\n%s\n\n", seen.Nick, indent(seen.Body))
 	say("posting a word that the filter forbids …")
-	if _, err := post(ctx, b.url+"?wait=10s", `{"title":"a forbidden thing"}`); err == nil {
+	_, err = post(ctx, b.url+"?wait=10s", `{"title":"a forbidden thing"}`)
+	if err == nil {
 		return errors.New("the filter let a forbidden word pass")
-	} else {
-		fmt.Printf("\n  %v\n\n", err)
 	}
+	fmt.Printf("\n  %v\n\n", err)
 
 	fmt.Printf("\nTry it yourself:\n\n  curl -H 'Content-Type: application/json' -d '{\"hello\":\"world\"}' %s\n\n", b.url)
 	fmt.Printf("Status page:   http://%s/status\n", b.admin)
@@ -191,7 +191,7 @@ func startBridge(ctx context.Context, s *stage, server *itest.Server, room, secr
 	if err != nil {
 		return nil, err
 	}
-	b.cmd = exec.Command(program, "run", "-c", b.config)
+	b.cmd = exec.CommandContext(context.WithoutCancel(ctx), program, "run", "-c", b.config)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program, which then stops the bridge
 	if err := b.cmd.Start(); err != nil {
@@ -227,7 +227,11 @@ func (b *bridge) ready(ctx context.Context, log string) error {
 	defer cancel()
 	last := "no answer yet"
 	for {
-		resp, err := http.Get("http://" + b.admin + "/readyz")
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.admin+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
 			text, _ := io.ReadAll(resp.Body) // only for the message below
 			_ = resp.Body.Close()

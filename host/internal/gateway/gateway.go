@@ -203,7 +203,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener, drain time.Duration
 	if err != nil {
 		err = errors.Join(err, srv.Close())
 	}
-	<-done
+	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	if err != nil {
 		return fmt.Errorf("drain http on %s: %w", l.Addr(), err)
 	}

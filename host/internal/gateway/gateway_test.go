@@ -133,7 +133,7 @@ func TestBodyIsNotReadBeforeTheToken(t *testing.T) {
 	for path, want := range map[string]int{"/post/wrong": 404, "/post/": 401} {
 		body := &unread{}
 		w := httptest.NewRecorder()
-		g.ServeHTTP(w, httptest.NewRequest("POST", path, body))
+		g.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, body))
 		if w.Code != want || body.read {
 			t.Errorf("%s: status %d, body read %v; want %d unread", path, w.Code, body.read, want)
 		}
@@ -152,18 +152,18 @@ func TestRateAnswers429(t *testing.T) {
 		return resp
 	}
 	for range 3 {
-		if resp := post("sesame"); resp.StatusCode != 202 {
+		if resp := post("sesame"); resp.StatusCode != http.StatusAccepted {
 			t.Fatalf("status %d within the rate", resp.StatusCode)
 		}
 	}
-	if resp := post("sesame"); resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "20" {
+	if resp := post("sesame"); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "20" {
 		t.Errorf("status %d, Retry-After %q; want 429 and 20", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
-	if resp := post("other"); resp.StatusCode != 202 {
+	if resp := post("other"); resp.StatusCode != http.StatusAccepted {
 		t.Errorf("another token got %d", resp.StatusCode)
 	}
 	now = now.Add(20 * time.Second)
-	if resp := post("sesame"); resp.StatusCode != 202 {
+	if resp := post("sesame"); resp.StatusCode != http.StatusAccepted {
 		t.Errorf("status %d after the wait", resp.StatusCode)
 	}
 }
@@ -184,15 +184,15 @@ func TestTemporaryErrorIs503(t *testing.T) {
 		}
 		return resp, p
 	}
-	if resp, p := post(); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "7" || p.Detail != "the disk is full" {
+	if resp, p := post(); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "7" || p.Detail != "the disk is full" {
 		t.Errorf("%d after %s: %+v", resp.StatusCode, resp.Header.Get("Retry-After"), p)
 	}
 	g.Suspend("hooks")
-	if resp, p := post(); resp.StatusCode != 503 || !strings.Contains(p.Detail, "starting again") {
+	if resp, p := post(); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(p.Detail, "starting again") {
 		t.Errorf("suspended link: %d %+v", resp.StatusCode, p)
 	}
 	g.Detach("hooks")
-	if resp, _ := post(); resp.StatusCode != 404 {
+	if resp, _ := post(); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("detached link: %d, want 404", resp.StatusCode)
 	}
 }
@@ -213,7 +213,7 @@ func TestStartingLinksAreNot404(t *testing.T) {
 	g.Await([]sdk.LinkID{"hooks", "home"})
 	status := func() int {
 		w := httptest.NewRecorder()
-		g.ServeHTTP(w, httptest.NewRequest("POST", "/post/sesame", nil))
+		g.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/post/sesame", nil))
 		return w.Code
 	}
 	if got := status(); got != 503 {
@@ -240,7 +240,7 @@ func TestAP27ForgedForwardedFor(t *testing.T) {
 		{"10.0.0.1:1", "", "10.0.0.1"},
 	}
 	for _, c := range cases {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.peer
 		r.Header.Set("X-Forwarded-For", c.forwarded)
 		if got := clientAddr(r, trusted); got.String() != c.want {

@@ -178,9 +178,9 @@ func (o *Outbox) cut(ctx context.Context, l *lane) *batch {
 			made[store.Key{Link: p.ev.Place.Link, Remote: origin}] = true
 		}
 	}
-	b := &batch{to: k.to, items: append([]pending(nil), l.window[:n]...), result: make([]result, n)}
-	b.call.Context, b.call.cancel = context.WithTimeout(context.WithoutCancel(ctx), o.opts.Timeout)
-	k.cancels[l] = b.call.cancel
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.opts.Timeout)
+	b := &batch{to: k.to, call: call{callCtx, cancel}, items: append([]pending(nil), l.window[:n]...), result: make([]result, n)}
+	k.cancels[l] = cancel
 	clear(l.window[:n])
 	if l.window = l.window[n:]; len(l.window) == 0 {
 		l.window = nil

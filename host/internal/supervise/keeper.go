@@ -240,7 +240,8 @@ func (k *keeper) finish(r *running) error {
 		timer := time.NewTimer(k.sup.opt.Drain)
 		defer timer.Stop()
 		select {
-		case <-r.ended:
+		case err := <-r.ended: // as asked, so it is no fault
+			k.log().Debug("link ended as asked", "error", err)
 		case <-r.inst.Done():
 		case <-timer.C:
 			k.log().Warn("link did not end in time; it is stopped", "after", k.sup.opt.Drain)

@@ -166,7 +166,7 @@ func (s *Supervisor) apply(specs []Spec) {
 		spec, ok := want[id]
 		have := k.current()
 		switch {
-		case !ok, spec.Version != have.Version && !(spec.Swap && have.Swap):
+		case !ok, spec.Version != have.Version && (!spec.Swap || !have.Swap):
 			k.cancel()
 			ending = append(ending, k)
 		case spec.Version != have.Version:

@@ -69,27 +69,27 @@ func checkContent(f *os.File, want []byte) error {
 // checkFolders refuses folders in which others could replace the executable. A
 // folder with the sticky bit is safe above the executable's own folder.
 func checkFolders(dir string) error {
-	real, err := filepath.EvalSymlinks(dir)
+	folder, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
 	}
 	for own := true; ; own = false {
-		info, err := os.Lstat(real)
+		info, err := os.Lstat(folder)
 		if err != nil {
 			return err
 		}
 		sticky := info.Mode()&fs.ModeSticky != 0
 		if info.Mode().Perm()&0o002 != 0 && (own || !sticky) {
-			return fmt.Errorf("folder %s has mode %s: everybody may write it", real, info.Mode())
+			return fmt.Errorf("folder %s has mode %s: everybody may write it", folder, info.Mode())
 		}
 		if err := trustedOwner(info); err != nil {
-			return fmt.Errorf("folder %s: %w", real, err)
+			return fmt.Errorf("folder %s: %w", folder, err)
 		}
-		parent := filepath.Dir(real)
-		if parent == real {
+		parent := filepath.Dir(folder)
+		if parent == folder {
 			return nil
 		}
-		real = parent
+		folder = parent
 	}
 }
 

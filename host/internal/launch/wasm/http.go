@@ -191,9 +191,10 @@ func addHeader(h http.Header, b []byte) error {
 	var name string
 	var values []string
 	err := fields(b, func(f field) error {
-		if f.id == 1 {
+		switch f.id {
+		case 1:
 			name = http.CanonicalHeaderKey(string(f.raw))
-		} else if f.id == 2 {
+		case 2:
 			values = append(values, string(f.raw))
 		}
 		return nil

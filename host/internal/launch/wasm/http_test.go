@@ -136,7 +136,7 @@ func TestParseHTTPRequest(t *testing.T) {
 		}
 	}
 	req, err := parseHTTPRequest(context.Background(), append([]byte("\x12\x10https://a.b/c?d=\x22\x01x"), header("accept", "a/b")...))
-	if err != nil || req.Method != "GET" || req.URL.Host != "a.b" || req.Header.Get("Accept") != "a/b" {
+	if err != nil || req.Method != http.MethodGet || req.URL.Host != "a.b" || req.Header.Get("Accept") != "a/b" {
 		t.Errorf("%+v, %v", req, err)
 	}
 }

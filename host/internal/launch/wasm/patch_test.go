@@ -107,7 +107,10 @@ func TestOrder(t *testing.T) {
 					return
 				}
 				var n int
-				fmt.Sscan(v[0].Event.Item().Body(), &n)
+				if _, err := fmt.Sscan(v[0].Event.Item().Body(), &n); err != nil {
+					t.Error(err)
+					return
+				}
 				if n <= last {
 					t.Errorf("call %d came after call %d of the same place", n, last)
 				}

@@ -42,7 +42,6 @@ func (w *writer) append(req store.Appender) error {
 const lookupSQL = `SELECT m.item, m.own, m.place, i.state, i.link, i.remote, a.link, a.remote, i.moderated, i.revision, i.visibility
  FROM mapping m JOIN item i ON i.id = m.item LEFT JOIN actor a ON a.id = i.author WHERE m.link = ? AND m.remote = ?`
 
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) lookup(k store.Key, into map[store.Key]store.Known) error {
 	link := w.db.links.id(k.Link)
 	if link == 0 {
@@ -98,8 +97,6 @@ func (w *writer) entry(e *store.Entry) error {
 
 // resume takes the waiting event that e continues off the list; false when it
 // is no longer there.
-//
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) resume(e *store.Entry) (bool, error) {
 	if e.Resume == 0 {
 		return true, nil

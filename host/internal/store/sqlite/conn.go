@@ -100,8 +100,6 @@ func (s *stmt) bind(args []any) error {
 }
 
 // exec runs a statement and gives the number of rows that it changed.
-//
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (c *conn) exec(q string, args ...any) (int64, error) {
 	s, err := c.prepare(q)
 	if err != nil {
@@ -153,8 +151,6 @@ func (c *conn) query(ctx context.Context, q string, each func(row []driver.Value
 }
 
 // one reads a single integer; ok is false when there is no row or it is NULL.
-//
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (c *conn) one(q string, args ...any) (v int64, ok bool, err error) {
 	err = c.query(always, q, func(row []driver.Value) error {
 		v, ok = row[0].(int64)

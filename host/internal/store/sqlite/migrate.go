@@ -91,8 +91,6 @@ func migrate(c *conn, path string, list []migration) error {
 }
 
 // script runs statements that are used once and not kept.
-//
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func script(c *conn, sql string) error {
 	ex, ok := c.raw.(driver.ExecerContext)
 	if !ok {
@@ -103,8 +101,6 @@ func script(c *conn, sql string) error {
 }
 
 // prefix reads the folder's random prefix of ids, or makes it.
-//
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func prefix(c *conn) (string, error) {
 	var have string
 	read := func(row []driver.Value) error { have = text(row[0]); return nil }

@@ -158,8 +158,6 @@ func (w *writer) transaction(group []*request) error {
 // broken rolls back, forgets what memory knows of the transaction, and gives a
 // connection up that had an I/O error: what fsync refused once may be reported
 // as written the next time, so the log is read anew from the disk.
-//
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) broken(err error) error {
 	_, rerr := w.c.exec("ROLLBACK")
 	if isIO(err) || isIO(rerr) {
@@ -177,7 +175,6 @@ func (w *writer) broken(err error) error {
 	return err
 }
 
-//nolint:contextcheck,nolintlint // see always; nolintlint does not see that it serves the callers
 func (w *writer) reopen() error {
 	if w.c != nil {
 		return nil

@@ -129,8 +129,6 @@ func (w *walker) instruction() {
 		w.memArg()
 	case op == opBr, op == opBrIf:
 		w.label()
-	case op == opTableGet, op == opTableSet:
-		c.u32()
 	case op == opBrTable:
 		for n := c.count("branch targets", ^uint32(0)); n > 0 && c.err == nil; n-- {
 			w.label()
@@ -144,15 +142,20 @@ func (w *walker) instruction() {
 		c.u32()
 		c.u32()
 	case op >= opLocalGet && op <= opLocalTee:
-		if i := c.u32(); c.err == nil && i >= w.locals {
-			c.fail(ErrMalformed, "local index %d of %d", i, w.locals)
-		}
+		w.local()
 	case op == opGlobalGet, op == opGlobalSet:
 		w.m.globalIndex(c)
 	case op == opMemorySize, op == opMemoryGrow:
 		w.memorySize(op, start)
 	default:
 		w.rare(op, start)
+	}
+}
+
+// local reads the index of a local.
+func (w *walker) local() {
+	if i := w.c.u32(); w.c.err == nil && i >= w.locals {
+		w.c.fail(ErrMalformed, "local index %d of %d", i, w.locals)
 	}
 }
 
@@ -176,6 +179,8 @@ func (w *walker) rare(op byte, start int) {
 		c.bytes(4)
 	case opF64Const:
 		c.bytes(8)
+	case opTableGet, opTableSet:
+		c.u32()
 	case opSelectT:
 		if n := c.byte(); n != 1 {
 			c.fail(ErrUnsupported, "select with %d types", n)
