@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,14 +41,44 @@ func BenchmarkBurst(b *testing.B) {
 	bh.start()
 	bh.ready()
 	warm(b, bh)
+	pids := map[string]int{"host": bh.cmd.Process.Pid, "prosody": server.PID(), "senders": os.Getpid()}
+	for name, pid := range bh.children() {
+		pids[name] = pid
+	}
+	before := processorTimes(b, pids)
 	for range b.N {
 		ours += fillBridge(b, bh, server, "ops@"+server.RoomDomain)
+	}
+	for name, spent := range processorTimes(b, pids) {
+		b.ReportMetric(float64((spent-before[name]).Microseconds())/float64(burst*b.N), name+"-cpu-µs/msg")
 	}
 	rate := func(d time.Duration) float64 { return float64(burst*b.N) / d.Seconds() }
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(rate(raw), "raw-msg/s")
 	b.ReportMetric(rate(ours), "bridgehost-msg/s")
 	b.ReportMetric(rate(ours)/rate(raw), "ratio")
+}
+
+// processorTimes gives the processor time that processes have used.
+func processorTimes(b *testing.B, pids map[string]int) map[string]time.Duration {
+	b.Helper()
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux
+	out := map[string]time.Duration{}
+	for name, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			b.Fatal(err)
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, f := range fields[11:13] { // utime and stime: proc(5)
+			n, err := strconv.Atoi(f)
+			if err != nil {
+				b.Fatal(err)
+			}
+			out[name] += time.Duration(n) * tick
+		}
+	}
+	return out
 }
 
 // observe enters the room and gives a function that waits for n messages.
@@ -102,16 +134,19 @@ func warm(b *testing.B, bh *bridge) {
 	}
 }
 
-// fillBridge measures bridgehost: 32 senders share the burst.
+// senders is how many connections a burst comes by.
+const senders = 256
+
+// fillBridge measures bridgehost: the senders share the burst.
 func fillBridge(b *testing.B, bh *bridge, server *itest.Server, room string) time.Duration {
 	b.Helper()
 	wait := observe(b, server, room)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
 	numbers := make(chan int)
-	var senders sync.WaitGroup
+	var posting sync.WaitGroup
 	began := time.Now()
-	for range 32 {
-		senders.Go(func() {
+	for range senders {
+		posting.Go(func() {
 			for i := range numbers {
 				resp, err := client.Post(bh.public+"/post/plain-sesame", "text/plain", strings.NewReader(body(i)))
 				if err != nil {
@@ -132,11 +167,14 @@ func fillBridge(b *testing.B, bh *bridge, server *itest.Server, room string) tim
 			numbers <- i
 		}
 	}()
+	accepted := make(chan time.Duration, 1)
+	go func() {
+		posting.Wait()
+		accepted <- time.Since(began)
+	}()
 	seen := wait(burst)
-	senders.Wait()
-	accepted := time.Since(began)
 	complete(b, seen)
-	b.Logf("all accepted after %v", accepted.Round(time.Millisecond))
+	b.Logf("all accepted after %v", (<-accepted).Round(time.Millisecond))
 	return seen[len(seen)-1].At.Sub(began)
 }
 

@@ -37,7 +37,7 @@ func (plugin) Describe() sdk.Manifest {
 		Gives:  append(rooms[:len(rooms):len(rooms)], sdk.KindConversationUpdated),
 		Facets: []string{"deliverer", "placer"},
 		Schema: schema, Sample: sample,
-		BatchMax: 256,
+		BatchMax: 1024,
 	}
 }
 
