@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -92,7 +94,8 @@ func newStatus(f *flags) *cobra.Command {
 			fmt.Fprintf(w, "LINK OR PLACE\tPLUGIN\tSTATE\tSINCE\tREMARK\n")
 			for _, l := range st.Links {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.Link, l.Plugin, l.StateName, since(l.Since), l.Reason)
-				for id, p := range l.Places {
+				for _, id := range slices.Sorted(maps.Keys(l.Places)) {
+					p := l.Places[id]
 					fmt.Fprintf(w, "  %s\t\t%s\t%s\t%s\n", id, p.StateName, since(p.Since), p.Reason)
 				}
 			}
