@@ -48,8 +48,8 @@ type Host struct {
 	builtins map[string]sdk.Plugin
 	log      *slog.Logger
 
-	mu  sync.Mutex // guards cfg, and lets one reload at a time
-	cfg *config.Config
+	reload sync.Mutex // one reload at a time
+	cfg    atomic.Pointer[config.Config]
 
 	started  time.Time
 	running  atomic.Bool
@@ -75,7 +75,8 @@ func New(cfg *config.Config, builtins map[string]sdk.Plugin, opt Options) (*Host
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	h := &Host{opt: opt, builtins: builtins, log: opt.Log, cfg: cfg, informer: newInformer(opt.Log)}
+	h := &Host{opt: opt, builtins: builtins, log: opt.Log, informer: newInformer(opt.Log)}
+	h.cfg.Store(cfg)
 	if err := h.checkPlugins(cfg); err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (h *Host) Run(ctx context.Context, hup <-chan os.Signal) (err error) {
 	if err != nil {
 		return err
 	}
-	adminListener, err := listen(ctx, h.cfg.Admin.Listen)
+	adminListener, err := listen(ctx, h.config().Admin.Listen)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (h *Host) serve(ctx context.Context, hup <-chan os.Signal, public, adminLis
 			}
 		})
 	}
-	specs := h.specs(h.cfg)
+	specs := h.specs(h.config())
 	for _, spec := range specs {
 		awaited = append(awaited, spec.Link)
 	}
@@ -206,4 +207,4 @@ func addrOf(l net.Listener) net.Addr {
 }
 
 // runtimeDir is where sockets of plugins lie.
-func (h *Host) runtimeDir() string { return filepath.Join(h.cfg.DataDir(), "run") }
+func (h *Host) runtimeDir() string { return filepath.Join(h.config().DataDir(), "run") }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"bridgehost/host/internal/filter"
@@ -27,13 +28,13 @@ import (
 
 // open opens the database and makes the parts; close undoes it.
 func (h *Host) open(ctx context.Context) error {
-	data := h.cfg.DataDir()
+	data := h.config().DataDir()
 	for _, dir := range []string{data, filepath.Join(data, "links")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make data folder: %w", err)
 		}
 	}
-	reserve := int64(h.cfg.Host.DiskReserve)
+	reserve := int64(h.config().Host.DiskReserve)
 	if reserve == 0 {
 		reserve = -1 // none; to the database 0 means its own default
 	}
@@ -51,17 +52,17 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.metrics = obs.New(h.opt.Version, obs.Gauges{Links: h.linkGauges, Queues: h.queueGauges, CertExpiry: h.certExpiry})
 	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Now: h.opt.Now, Log: h.log,
-		Options: outbox.Options{MaxAge: time.Duration(h.cfg.Host.MaxAge), PoisonAfter: max(2, h.cfg.Host.CrashLimit-1)}})
+		Options: outbox.Options{MaxAge: time.Duration(h.config().Host.MaxAge), PoisonAfter: max(2, h.config().Host.CrashLimit-1)}})
 	h.filters = filter.New(filter.Options{Now: h.opt.Now})
 	h.sup = supervise.New(supervise.Options{
 		Launcher:   &launcher{builtins: h.builtins, inProcess: h.opt.InProcess, runtime: h.runtime.Dir(), wasm: h.modules, log: h.log},
-		Attachment: h, NewHost: h.newLinkHost, Crashes: h.cfg.Host.CrashLimit, Window: time.Duration(h.cfg.Host.CrashWindow), Pause: time.Duration(h.cfg.Host.CrashPause),
+		Attachment: h, NewHost: h.newLinkHost, Crashes: h.config().Host.CrashLimit, Window: time.Duration(h.config().Host.CrashWindow), Pause: time.Duration(h.config().Host.CrashPause),
 		Now: h.opt.Now, Log: h.log,
 	})
-	h.web = gateway.New(gateway.Options{TrustedProxies: h.cfg.HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
+	h.web = gateway.New(gateway.Options{TrustedProxies: h.config().HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
 	h.intake = intake.New(intake.Deps{Store: db, Queue: h.outbox, Filters: h.filters, Places: places{h.sup},
 		Inform: h.informer.inform, Now: h.opt.Now, Log: h.log})
-	h.intake.SetTable(route.NewTable(rules(h.cfg)))
+	h.intake.SetTable(route.NewTable(rules(h.config())))
 	return nil
 }
 
@@ -72,11 +73,11 @@ func (h *Host) close() error {
 
 // listenPublic opens the public listener, nil when there is none.
 func (h *Host) listenPublic(ctx context.Context) (net.Listener, error) {
-	l, err := listen(ctx, h.cfg.HTTP.Listen)
-	if l == nil || err != nil || h.cfg.HTTP.Certificate == "" {
+	l, err := listen(ctx, h.config().HTTP.Listen)
+	if l == nil || err != nil || h.config().HTTP.Certificate == "" {
 		return l, err
 	}
-	h.cert, err = gateway.LoadCertificate(h.cfg.HTTP.Certificate, h.cfg.HTTP.Key, h.log)
+	h.cert, err = gateway.LoadCertificate(h.config().HTTP.Certificate, h.config().HTTP.Key, h.log)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -143,19 +144,15 @@ func (h *Host) Detach(link sdk.LinkID, why supervise.Leave) {
 // mayEmit tells to which places a filter's own events may go: those of routes
 // that use the filter.
 func (h *Host) mayEmit(link sdk.LinkID) func(sdk.Ref) bool {
-	allowed := map[sdk.Ref]bool{}
-	for _, r := range rules(h.cfg) {
-		for _, f := range r.Filters {
-			if f.Link != link {
-				continue
-			}
-			allowed[r.From] = true
-			for _, to := range r.To {
-				allowed[to] = true
+	return func(ref sdk.Ref) bool {
+		for _, r := range rules(h.config()) {
+			if (r.From == ref || slices.Contains(r.To, ref)) &&
+				slices.ContainsFunc(r.Filters, func(f route.FilterUse) bool { return f.Link == link }) {
+				return true
 			}
 		}
+		return false
 	}
-	return func(ref sdk.Ref) bool { return allowed[ref] }
 }
 
 // places tells what links reported of their places.

@@ -15,21 +15,22 @@ import (
 // Reload reads the configuration again and applies the difference. It returns
 // what changed, in words. On an error the running configuration goes on.
 func (h *Host) Reload(ctx context.Context) (string, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	next, err := config.Load(h.cfg.Path, slices.Sorted(maps.Keys(h.builtins))...)
+	h.reload.Lock()
+	defer h.reload.Unlock()
+	old := h.config()
+	next, err := config.Load(old.Path, slices.Sorted(maps.Keys(h.builtins))...)
 	if err == nil {
 		err = Check(ctx, next, h.builtins)
 	}
 	if err != nil {
 		return "", &sdk.Error{Op: "reload", Kind: sdk.Invalid, Err: err}
 	}
-	changes := config.Diff(h.cfg, next)
-	if keys := config.NeedsRestart(h.cfg, next); len(keys) > 0 {
+	changes := config.Diff(old, next)
+	if keys := config.NeedsRestart(old, next); len(keys) > 0 {
 		changes = append(changes, fmt.Sprintf("changed, but in effect only after a restart: %s", strings.Join(keys, ", ")))
-		next.Host.Data, next.HTTP, next.Admin = h.cfg.Host.Data, h.cfg.HTTP, h.cfg.Admin
+		next.Host.Data, next.HTTP, next.Admin = old.Host.Data, old.HTTP, old.Admin
 	}
-	h.cfg = next
+	h.cfg.Store(next)
 	h.intake.SetTable(route.NewTable(rules(next)))
 	h.sup.Apply(h.specs(next))
 	if len(changes) == 0 {
@@ -38,9 +39,6 @@ func (h *Host) Reload(ctx context.Context) (string, error) {
 	return strings.Join(changes, "\n"), nil
 }
 
-// config gives the configuration in use.
-func (h *Host) config() *config.Config {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.cfg
-}
+// config gives the configuration in use. It takes no lock: links ask for it while
+// a reload waits for them.
+func (h *Host) config() *config.Config { return h.cfg.Load() }

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"bridgehost/host/config"
 	"bridgehost/host/internal/admin"
 	"bridgehost/host/internal/store"
+	"bridgehost/host/internal/supervise"
 	"bridgehost/sdk"
 )
 
@@ -24,12 +26,7 @@ var (
 func (h *Host) Status(ctx context.Context) admin.Status {
 	cfg := h.config()
 	st := admin.Status{Version: h.opt.Version, Started: h.started, Links: h.sup.Status(), Ready: true}
-	var wrong []string
-	for _, l := range st.Links {
-		if l.State != sdk.StateUp && !cfg.Links[string(l.Link)].Optional {
-			wrong = append(wrong, fmt.Sprintf("link %s is %s", l.Link, l.State))
-		}
-	}
+	wrong := unready(cfg, st.Links)
 	st.Store = admin.StoreStatus{Path: h.db.Path(), Writable: true}
 	free, err := h.db.Free()
 	st.Store.Free = free
@@ -61,6 +58,18 @@ func (h *Host) queues(ctx context.Context) []admin.QueueStatus {
 		out = append(out, admin.QueueStatus{Link: string(link), Dead: dead[link]})
 	}
 	return out
+}
+
+// unready names the links that keep the host from being ready. While a reload is
+// under way a link may run that the configuration no longer has; it does not count.
+func unready(cfg *config.Config, links []supervise.Status) []string {
+	var wrong []string
+	for _, l := range links {
+		if c := cfg.Links[string(l.Link)]; c != nil && !c.Optional && l.State != sdk.StateUp {
+			wrong = append(wrong, fmt.Sprintf("link %s is %s", l.Link, l.State))
+		}
+	}
+	return wrong
 }
 
 // RestartLink implements admin.Restarter.
