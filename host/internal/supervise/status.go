@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"maps"
+	"strings"
 	"time"
 
 	"bridgehost/sdk"
@@ -50,7 +51,23 @@ func (k *keeper) set(state sdk.State, reason string) {
 	k.status.State, k.status.Reason = state, reason
 }
 
-// report takes what the link says of itself and its places.
+// Bounds of what a link may make the host remember.
+const (
+	maxPlaces  = 10_000
+	maxRemark  = 500 // bytes of a reason or a title
+	maxPlaceID = 4096
+)
+
+// remark shortens a text of a link, at the border of a character.
+func remark(s string) string {
+	if len(s) <= maxRemark {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxRemark], "") + "…"
+}
+
+// report takes what the link says of itself and its places. Places beyond the
+// bound are not shown.
 func (k *keeper) report(reports ...sdk.Report) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -60,16 +77,19 @@ func (k *keeper) report(reports ...sdk.Report) {
 			if k.status.State != r.State {
 				k.status.Since = now
 			}
-			k.status.State, k.status.Reason = r.State, r.Reason
+			k.status.State, k.status.Reason = r.State, remark(r.Reason)
 			continue
 		}
-		p := k.status.Places[r.Place]
+		p, known := k.status.Places[r.Place]
+		if !known && (len(k.status.Places) >= maxPlaces || len(r.Place) > maxPlaceID) {
+			continue
+		}
 		if p.State != r.State || p.Since.IsZero() {
 			p.Since = now
 		}
-		p.State, p.StateName, p.Reason = r.State, r.State.String(), r.Reason
+		p.State, p.StateName, p.Reason = r.State, r.State.String(), remark(r.Reason)
 		if r.Title != "" {
-			p.Title = r.Title
+			p.Title = remark(r.Title)
 		}
 		if r.Capabilities != nil {
 			p.Capabilities = r.Capabilities

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,6 +293,26 @@ func TestReportsOfPlaces(t *testing.T) {
 		}
 		if c, ok := sup.Capabilities(sdk.Ref{Link: "a", ID: "room"}); !ok || !c.Has(sdk.FeatureReply) {
 			t.Errorf("capabilities %+v, %v; want reply", c, ok)
+		}
+		stop()
+	})
+}
+
+func TestReportsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{}
+		sup, stop := begin(t, s, Spec{Link: "a", Version: "1"})
+		k := sup.keepers()["a"]
+		for i := range maxPlaces + 10 {
+			k.report(sdk.Report{Place: sdk.RemoteID(strconv.Itoa(i)), State: sdk.StateUp})
+		}
+		k.report(sdk.Report{Place: "0", State: sdk.StateDown, Reason: strings.Repeat("ü", maxRemark)})
+		st := sup.Status()[0]
+		if n := len(st.Places); n != maxPlaces {
+			t.Errorf("%d places are remembered, want %d", n, maxPlaces)
+		}
+		if r := st.Places["0"].Reason; len(r) > maxRemark+len("…") || !strings.HasSuffix(r, "ü…") {
+			t.Errorf("reason of %d bytes ends with %q", len(r), r[len(r)-5:])
 		}
 		stop()
 	})
