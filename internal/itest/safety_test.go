@@ -182,10 +182,25 @@ func dieWithParent(t *testing.T, kind string) {
 	for _, pid := range []int{server, client} {
 		waitGone(t, pid)
 	}
-	if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+	waitRefused(t, addr)
+}
+
+// waitRefused returns when nothing listens on addr any more: the sockets of a process with threads are closed a little after
+// its first thread has become a zombie.
+func waitRefused(t *testing.T, addr string) {
+	t.Helper()
+	deadline := time.Now().Add(WaitTimeout)
+	ticker := time.NewTicker(dialPause)
+	defer ticker.Stop()
+	for time.Now().Before(deadline) {
+		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return
+		}
 		_ = conn.Close()
-		t.Errorf("%s still accepts connections", addr)
+		<-ticker.C
 	}
+	t.Errorf("%s still accepts connections", addr)
 }
 
 // waitGone returns when the process has ended. A process that nobody waits for stays as a zombie, which has ended as well.
