@@ -13,6 +13,7 @@ type linkHost struct {
 	publish func(ctx context.Context, link sdk.LinkID, events []sdk.Event) error
 	report  func(reports ...sdk.Report)
 	wake    func(link sdk.LinkID, place sdk.RemoteID) // lanes of a place that works again; nil = none
+	resolve func(ctx context.Context, link sdk.LinkID, address string) (sdk.Resolved, error)
 	store   sdk.Store
 	log     *slog.Logger
 }
@@ -38,6 +39,11 @@ func (h *linkHost) Report(_ context.Context, reports ...sdk.Report) error {
 		}
 	}
 	return nil
+}
+
+// Resolve implements sdk.Host.
+func (h *linkHost) Resolve(ctx context.Context, address string) (sdk.Resolved, error) {
+	return h.resolve(ctx, h.link, address)
 }
 
 // Store implements sdk.Host.

@@ -62,7 +62,7 @@ func (h *Host) open(ctx context.Context) error {
 	h.web = gateway.New(gateway.Options{TrustedProxies: h.config().HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
 	h.intake = intake.New(intake.Deps{Store: db, Queue: h.outbox, Filters: h.filters, Places: places{h.sup},
 		Inform: h.informer.inform, Now: h.opt.Now, Log: h.log})
-	h.intake.SetTable(route.NewTable(rules(h.config())))
+	h.intake.SetTable(table(h.config()))
 	return nil
 }
 
@@ -86,7 +86,7 @@ func (h *Host) listenPublic(ctx context.Context) (net.Listener, error) {
 
 // newLinkHost makes the view of the host for one link.
 func (h *Host) newLinkHost(spec supervise.Spec, report func(...sdk.Report)) sdk.Host {
-	return &linkHost{link: spec.Link, publish: h.intake.Publish, report: report, wake: h.outbox.Wake, store: h.db.KV(spec.Link), log: h.log.With("link", spec.Link)}
+	return &linkHost{link: spec.Link, publish: h.intake.Publish, report: report, wake: h.outbox.Wake, resolve: h.resolve, store: h.db.KV(spec.Link), log: h.log.With("link", spec.Link)}
 }
 
 var _ supervise.Attachment = (*Host)(nil)
@@ -145,6 +145,9 @@ func (h *Host) Detach(link sdk.LinkID, why supervise.Leave) {
 // that use the filter.
 func (h *Host) mayEmit(link sdk.LinkID) func(sdk.Ref) bool {
 	return func(ref sdk.Ref) bool {
+		if _, _, ok := sdk.SplitPeerPlace(ref.ID); ok {
+			return gateUses(gates(h.config()), ref.Link, link)
+		}
 		for _, r := range rules(h.config()) {
 			if (r.From == ref || slices.Contains(r.To, ref)) &&
 				slices.ContainsFunc(r.Filters, func(f route.FilterUse) bool { return f.Link == link }) {
@@ -153,6 +156,13 @@ func (h *Host) mayEmit(link sdk.LinkID) func(sdk.Ref) bool {
 		}
 		return false
 	}
+}
+
+// gateUses reports whether a gateway with the link at one end uses the filter.
+func gateUses(all []route.Gate, at, filter sdk.LinkID) bool {
+	return slices.ContainsFunc(all, func(g route.Gate) bool {
+		return slices.Contains(g.Links[:], at) && slices.ContainsFunc(g.Filters, func(f route.FilterUse) bool { return f.Link == filter })
+	})
 }
 
 // places tells what links reported of their places.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,34 @@ import (
 	"bridgehost/sdk"
 )
 
+// table makes the router's table of the operator's routes and gateways.
+func table(cfg *config.Config) *route.Table {
+	return route.NewTable(rules(cfg), gates(cfg)...)
+}
+
+// gates turns the operator's gateways into the router's.
+func gates(cfg *config.Config) []route.Gate {
+	out := make([]route.Gate, 0, len(cfg.Gateways))
+	for _, g := range cfg.Gateways {
+		out = append(out, route.Gate{
+			ID: sdk.RouteID(g.Name()), Links: [2]sdk.LinkID{sdk.LinkID(g.Links[0]), sdk.LinkID(g.Links[1])},
+			Filters: filterUses(cfg, g.Filters, g.OnError),
+		})
+	}
+	return out
+}
+
+// filterUses names the filters of a rule, each with its policy on errors, which
+// the rule may replace.
+func filterUses(cfg *config.Config, names []string, onError string) []route.FilterUse {
+	var out []route.FilterUse
+	for _, name := range names {
+		policy := cmp.Or(onError, cfg.Links[name].OnError)
+		out = append(out, route.FilterUse{Link: sdk.LinkID(name), FailOpen: policy == "open"})
+	}
+	return out
+}
+
 // rules turns the operator's routes into the router's.
 func rules(cfg *config.Config) []route.Rule {
 	out := make([]route.Rule, 0, len(cfg.Routes))
@@ -24,13 +53,7 @@ func rules(cfg *config.Config) []route.Rule {
 			ref, _ := sdk.ParseRef(to)
 			rule.To = append(rule.To, ref)
 		}
-		for _, name := range r.Filters {
-			policy := r.OnError
-			if policy == "" {
-				policy = cfg.Links[name].OnError
-			}
-			rule.Filters = append(rule.Filters, route.FilterUse{Link: sdk.LinkID(name), FailOpen: policy == "open"})
-		}
+		rule.Filters = filterUses(cfg, r.Filters, r.OnError)
 		out = append(out, rule)
 	}
 	return out
@@ -71,7 +94,7 @@ func linkSpec(cfg *config.Config, name string) supervise.Spec {
 	}
 	return supervise.Spec{
 		Link: sdk.LinkID(name), Plugin: l.Plugin, Version: l.Version(), Swap: isModule, Detail: p,
-		Config: sdk.Config{Link: sdk.LinkID(name), JSON: l.ConfigJSON(), Places: cfg.Places(name), PublicURL: cfg.HTTP.PublicURL,
+		Config: sdk.Config{Link: sdk.LinkID(name), JSON: l.ConfigJSON(), Places: cfg.Places(name), Gateway: sdk.LinkID(cfg.Peer(name)), PublicURL: cfg.HTTP.PublicURL,
 			Dir: filepath.Join(cfg.DataDir(), "links", name)},
 	}
 }

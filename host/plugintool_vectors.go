@@ -342,6 +342,11 @@ func (h *benchHost) Report(context.Context, ...sdk.Report) error { return nil }
 // Store implements sdk.Host.
 func (h *benchHost) Store() sdk.Store { return h }
 
+// Resolve implements sdk.Host: the tool has no gateway.
+func (*benchHost) Resolve(_ context.Context, address string) (sdk.Resolved, error) {
+	return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "there is no gateway")
+}
+
 // Log implements sdk.Host.
 func (h *benchHost) Log() *slog.Logger { return h.log }
 

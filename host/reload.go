@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"bridgehost/host/config"
-	"bridgehost/host/internal/route"
 	"bridgehost/sdk"
 )
 
@@ -31,7 +30,7 @@ func (h *Host) Reload(ctx context.Context) (string, error) {
 		next.Host.Data, next.HTTP, next.Admin = old.Host.Data, old.HTTP, old.Admin
 	}
 	h.cfg.Store(next)
-	h.intake.SetTable(route.NewTable(rules(next)))
+	h.intake.SetTable(table(next))
 	h.sup.Apply(h.specs(next))
 	if len(changes) == 0 {
 		return "nothing changed", nil

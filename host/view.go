@@ -38,6 +38,9 @@ func (h *Host) Status(ctx context.Context) admin.Status {
 	for _, r := range cfg.Routes {
 		st.Routes = append(st.Routes, admin.RouteStatus{ID: r.Name, From: r.From, To: r.To, BothWays: r.BothWays, Filters: r.Filters})
 	}
+	for _, g := range cfg.Gateways {
+		st.Routes = append(st.Routes, admin.RouteStatus{ID: g.Name(), From: g.Links[0], To: g.Links[1:], BothWays: true, Filters: g.Filters})
+	}
 	st.Ready, st.Reason = len(wrong) == 0, strings.Join(wrong, "; ")
 	return st
 }

@@ -14,6 +14,9 @@ type Config struct {
 	JSON json.RawMessage
 	// Places are the places of this link that routes name.
 	Places []PlaceUse
+	// Gateway is the other link of the gateway that the link is part of; empty
+	// when it is part of none. See PeerPlace.
+	Gateway LinkID
 	// PublicURL is where the host's HTTP listener is seen from outside,
 	// without a slash at the end; empty when there is none.
 	PublicURL string

@@ -172,6 +172,10 @@ const (
 	SignalPaused
 	SignalReceived
 	SignalDisplayed
+	SignalOnline  // the actor is there
+	SignalAway    // there, but not at the moment
+	SignalBusy    // there, and wants not to be disturbed
+	SignalOffline // not there
 )
 
 // Signal is a transient sign of life.

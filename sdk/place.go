@@ -1,6 +1,9 @@
 package sdk
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Feature is one thing that a place can express.
 type Feature string
@@ -50,6 +53,26 @@ type PlaceUse struct {
 	ID     RemoteID // exactly as the operator wrote it; events must name the place so
 	Source bool     // events of the place are wanted
 	Target bool     // deliveries go to the place
+}
+
+// PeerAll stands for everybody at one end of a gateway's place: the place of
+// PeerPlace(own, PeerAll) is the feed of an own address.
+const PeerAll = "*"
+
+// PeerPlace names a place of a gateway as one of its two links sees it: the
+// conversation of own, an address of the link's own network, with foreign, an
+// address of the other network as its people write it. The host carries an event
+// in place (own, foreign) of one link to place (foreign, own) of the other.
+// Addresses hold no spaces.
+func PeerPlace(own, foreign string) RemoteID { return RemoteID(own + " " + foreign) }
+
+// SplitPeerPlace reads what PeerPlace wrote; ok is false for any other place.
+func SplitPeerPlace(id RemoteID) (own, foreign string, ok bool) {
+	own, foreign, ok = strings.Cut(string(id), " ")
+	if !ok || own == "" || foreign == "" || strings.Contains(foreign, " ") || own == PeerAll && foreign == PeerAll {
+		return "", "", false
+	}
+	return own, foreign, true
 }
 
 // ConversationKind says what sort of conversation places form.

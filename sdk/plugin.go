@@ -35,6 +35,11 @@ type Host interface {
 	Publish(ctx context.Context, events ...Event) error
 	// Report tells the state of the link or of one of its places.
 	Report(ctx context.Context, reports ...Report) error
+	// Resolve asks the other link of the gateway what it knows of an address of
+	// its network. The error is of kind NotFound when there is no such address,
+	// Unsupported without a gateway or when that link cannot look up addresses,
+	// and Transient while it is not there.
+	Resolve(ctx context.Context, address string) (Resolved, error)
 	// Store keeps small values of this link.
 	Store() Store
 	// Log is the link's logger. Never log bodies, secrets, or, above debug

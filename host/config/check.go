@@ -362,10 +362,26 @@ func (k *checker) gateway(i int) {
 	if len(g.Links) != 2 || g.Links[0] == g.Links[1] {
 		k.at(table, "links", "a gateway has two different links", `write links = ["home", "fedi"]`)
 	}
+	ok := len(g.Links) == 2
 	for j, l := range g.Links {
-		k.linkExists(table, "links["+strconv.Itoa(j)+"]", l)
+		key := "links[" + strconv.Itoa(j) + "]"
+		switch {
+		case !k.linkExists(table, key, l):
+			ok = false
+		case k.c.Links[l].peer != "":
+			k.at(table, key, "the link "+l+" is part of a gateway already", "give each gateway links of its own, such as a component for each network")
+			ok = false
+		}
 	}
-	k.at(table, "", "no plugin of this version can be part of a gateway", "join places by [[route]]")
+	if ok {
+		k.c.Links[g.Links[0]].peer, k.c.Links[g.Links[1]].peer = g.Links[1], g.Links[0]
+	}
+	for j, f := range g.Filters {
+		key := "filters[" + strconv.Itoa(j) + "]"
+		if k.linkExists(table, key, f) && slices.Contains(g.Filters[:j], f) {
+			k.at(table, key, "the filter "+f+" is there twice", "name each filter once")
+		}
+	}
 }
 
 // edge is one step of a route.

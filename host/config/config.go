@@ -111,6 +111,7 @@ type Link struct {
 	Secrets      map[string]Secret `toml:"secrets" doc:"secrets that a module may ask for by name"`
 	Config       map[string]any    `toml:"config" json:"-" doc:"the plugin's own settings; see its page"`
 
+	peer   string // the other link of its gateway
 	json   json.RawMessage
 	hidden []string // values that no text may repeat
 }
@@ -129,6 +130,19 @@ type Route struct {
 type Gateway struct {
 	Links   []string `toml:"links" doc:"two links whose addresses reach each other"`
 	Filters []string `toml:"filters" doc:"links that every event passes first, in order"`
+	OnError string   `toml:"on_error" enum:"open,closed" doc:"replaces on_error of the filters"`
+}
+
+// Name is what the gateway is called in status and explain.
+func (g *Gateway) Name() string { return "gateway " + strings.Join(g.Links, "-") }
+
+// Peer gives the other link of the gateway that a link is part of; empty when it
+// is part of none.
+func (c *Config) Peer(link string) string {
+	if l := c.Links[link]; l != nil {
+		return l.peer
+	}
+	return ""
 }
 
 // LogLevel gives the level of the log.

@@ -16,7 +16,7 @@ func (l *Link) Version() string {
 	for k, v := range l.Secrets {
 		secrets[k] = string(v)
 	}
-	parts, err := json.Marshal([]any{l.Plugin, l.SHA256, l.Grant, l.AllowHosts, l.AllowPrivate, l.Limits, l.Trusted, l.json, secrets})
+	parts, err := json.Marshal([]any{l.Plugin, l.SHA256, l.Grant, l.AllowHosts, l.AllowPrivate, l.Limits, l.Trusted, l.json, secrets, l.peer})
 	if err != nil {
 		parts = []byte(err.Error())
 	}

@@ -58,6 +58,10 @@ func (h *fakeHost) Report(_ context.Context, reports ...sdk.Report) error {
 }
 
 func (h *fakeHost) Store() sdk.Store  { return nil }
+func (*fakeHost) Resolve(_ context.Context, address string) (sdk.Resolved, error) {
+	return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "there is no gateway")
+}
+
 func (h *fakeHost) Log() *slog.Logger { return h.log }
 
 // event waits for the next event.

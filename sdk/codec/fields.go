@@ -268,6 +268,7 @@ func (c *coder) config(v *sdk.Config) {
 	list(c, 3, &v.Places, (*coder).placeUse)
 	c.string(4, &v.PublicURL)
 	c.string(5, &v.Dir)
+	id(c, 6, &v.Gateway)
 }
 
 func (c *coder) commandInfo(v *sdk.CommandInfo) {

@@ -31,6 +31,7 @@ type Host struct {
 	reports []sdk.Report
 	changed chan struct{} // closed and replaced at each report
 	refuse  func([]sdk.Event) error
+	peers   func(address string) (sdk.Resolved, error)
 	values  map[string][]byte
 	dedup   map[string]bool
 }
@@ -133,6 +134,26 @@ func (h *Host) WaitReport(ctx context.Context, ok func(sdk.Report) bool) (sdk.Re
 			return sdk.Report{}, fmt.Errorf("wait for a report, %d came that do not fit: %w", len(reports), ctx.Err())
 		}
 	}
+}
+
+// AnswerResolve names the function that answers Resolve, as the other link of a
+// gateway would; without one every address is Unsupported.
+func (h *Host) AnswerResolve(answer func(address string) (sdk.Resolved, error)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.peers = answer
+}
+
+// Resolve implements sdk.Host.
+func (h *Host) Resolve(_ context.Context, address string) (sdk.Resolved, error) {
+	h.calls.Add(1)
+	h.mu.Lock()
+	answer := h.peers
+	h.mu.Unlock()
+	if answer == nil {
+		return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "the link is part of no gateway")
+	}
+	return answer(address)
 }
 
 // Store implements sdk.Host.

@@ -65,6 +65,16 @@ func (s *hostSide) answer(ctx context.Context, e codec.Envelope) codec.Body {
 			return broken(err)
 		}
 		return done("report", s.host.Report(ctx, b.Reports...))
+	case codec.FieldResolve:
+		var b codec.Resolve
+		if err := codec.Decode(e.Body, &b); err != nil {
+			return broken(err)
+		}
+		r, err := s.host.Resolve(ctx, b.Address)
+		if err != nil {
+			return failure("resolve", err)
+		}
+		return &codec.ResolveReply{Resolved: r}
 	case codec.FieldStoreGet, codec.FieldStoreSet, codec.FieldStoreKeys:
 		return s.store(ctx, e)
 	case codec.FieldPing:

@@ -66,6 +66,13 @@ func (h *remoteHost) Report(ctx context.Context, reports ...sdk.Report) error {
 	return h.ask(ctx, "report", DefaultCallTimeout, &codec.Report{Reports: reports}, nil)
 }
 
+// Resolve implements sdk.Host.
+func (h *remoteHost) Resolve(ctx context.Context, address string) (sdk.Resolved, error) {
+	var reply codec.ResolveReply
+	err := h.ask(ctx, "resolve", DefaultCallTimeout, &codec.Resolve{Address: address}, &reply)
+	return reply.Resolved, err
+}
+
 // Store implements sdk.Host.
 func (h *remoteHost) Store() sdk.Store { return h }
 

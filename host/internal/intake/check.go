@@ -3,6 +3,7 @@ package intake
 import (
 	"slices"
 
+	"bridgehost/host/internal/route"
 	"bridgehost/sdk"
 )
 
@@ -58,6 +59,18 @@ func (in *Intake) check(link sdk.LinkID, ev *sdk.Event) error {
 		return err
 	}
 	*ev = ev.WithItem(*it)
+	return nil
+}
+
+// checkPeer makes sure that in a place of a gateway people speak at their own end
+// only, and for themselves.
+func checkPeer(ev *sdk.Event, ways []route.Way) error {
+	if len(ways) == 0 || !ways[0].Gate {
+		return nil
+	}
+	if own, _, _ := sdk.SplitPeerPlace(ev.Place.ID); own != string(ev.Actor.Home.ID) {
+		return sdk.Errorf(sdk.Forbidden, "publish "+ev.Kind().String(), "actor %q speaks in the place of %q", ev.Actor.Home.ID, own)
+	}
 	return nil
 }
 

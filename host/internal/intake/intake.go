@@ -119,6 +119,9 @@ func (in *Intake) admit(link sdk.LinkID, given *sdk.Event, table *route.Table) (
 	passed := len(ev.Via)
 	ev.Via = append(slices.Clone(ev.Via), link)
 	ways := table.Ways(ev.Place)
+	if err := checkPeer(ev, ways); err != nil {
+		return nil, err
+	}
 	switch {
 	case ev.Kind() == sdk.KindSignal:
 		in.count.signals.Add(1)
@@ -128,7 +131,7 @@ func (in *Intake) admit(link sdk.LinkID, given *sdk.Event, table *route.Table) (
 		return nil, nil
 	case ev.Notice:
 		j.decided = verdictEcho
-	case len(ways) == 0 || !route.Relayed(ev.Kind()):
+	case !slices.ContainsFunc(ways, func(w route.Way) bool { return w.Takes(ev.Kind()) }):
 		j.decided = verdictUnrouted
 	case in.deps.Store.IsPuppet(ev.Actor.Home):
 		j.decided = verdictEcho

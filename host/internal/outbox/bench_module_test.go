@@ -42,6 +42,10 @@ func BenchmarkWholeWayWASM(b *testing.B) {
 // moduleHost is what a filter needs of a host: a log.
 type moduleHost struct{ sdk.Host }
 
+func (moduleHost) Resolve(_ context.Context, address string) (sdk.Resolved, error) {
+	return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "there is no gateway")
+}
+
 func (moduleHost) Log() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // shoutFilter builds, loads and opens the example, as the host does.

@@ -42,6 +42,7 @@ type Way struct {
 	Filters []FilterUse
 	Chain   string // names the list of filters: ways with the same name have the same list
 	To      []sdk.Ref
+	Gate    bool // of a gateway: what concerns two actors crosses as well
 }
 
 // Places tells what is known of a place.
@@ -56,12 +57,16 @@ type Table struct {
 	ways          map[sdk.Ref][]Way
 	conversations map[sdk.Ref]sdk.ConversationID
 	targets       map[sdk.Ref]bool
+	gates         map[sdk.LinkID]Gate // by either link
 }
 
 // NewTable makes a table. A place never is its own target, and a place that a
-// rule names twice counts once.
-func NewTable(rules []Rule) *Table {
-	t := &Table{ways: map[sdk.Ref][]Way{}, conversations: map[sdk.Ref]sdk.ConversationID{}, targets: map[sdk.Ref]bool{}}
+// rule names twice counts once. A link is part of one gateway at most.
+func NewTable(rules []Rule, gates ...Gate) *Table {
+	t := &Table{ways: map[sdk.Ref][]Way{}, conversations: map[sdk.Ref]sdk.ConversationID{}, targets: map[sdk.Ref]bool{}, gates: map[sdk.LinkID]Gate{}}
+	for _, gate := range gates {
+		t.gates[gate.Links[0]], t.gates[gate.Links[1]] = gate, gate
+	}
 	g := newGroups()
 	for _, r := range rules {
 		places := append([]sdk.Ref{r.From}, r.To...)
@@ -108,12 +113,23 @@ func chainName(uses []FilterUse) string {
 }
 
 // Ways gives what the rules do with the events of a place, in the operator's
-// order. The result may not be changed.
-func (t *Table) Ways(from sdk.Ref) []Way { return t.ways[from] }
+// order; a place of a gateway has the way to its other end. The result may not
+// be changed.
+func (t *Table) Ways(from sdk.Ref) []Way {
+	if w, ok := t.gateWay(from); ok {
+		return []Way{w}
+	}
+	return t.ways[from]
+}
 
 // Conversation names the conversation that a place belongs to: all places that
 // rules connect form one. It is empty for a place that no rule names.
-func (t *Table) Conversation(place sdk.Ref) sdk.ConversationID { return t.conversations[place] }
+func (t *Table) Conversation(place sdk.Ref) sdk.ConversationID {
+	if w, ok := t.gateWay(place); ok {
+		return sdk.ConversationID(min(place.String(), w.To[0].String()))
+	}
+	return t.conversations[place]
+}
 
 // Places lists how the rules use the places of a link, sorted by id.
 func (t *Table) Places(link sdk.LinkID) []sdk.PlaceUse {
@@ -143,14 +159,14 @@ func Route(ev *sdk.Event, ways []Way, places Places) []Target {
 
 // Extend adds the targets of one way to out.
 func Extend(out []Target, ev *sdk.Event, w Way, places Places) []Target {
-	if ev.Notice || !Relayed(ev.Kind()) {
+	if ev.Notice || !w.Takes(ev.Kind()) {
 		return out
 	}
 	from := kindOf(places, ev.Place)
 	vis := VisibilityOf(ev)
 next:
 	for _, to := range w.To {
-		if to == ev.Place || !Allowed(vis, from, kindOf(places, to)) || slices.Contains(ev.Via, to.Link) && !direct(ev, to) {
+		if to == ev.Place || !w.allowed(vis, from, kindOf(places, to)) || slices.Contains(ev.Via, to.Link) && !direct(ev, to) {
 			continue
 		}
 		for _, have := range out {
@@ -170,6 +186,12 @@ func direct(ev *sdk.Event, to sdk.Ref) bool {
 }
 
 func kindOf(places Places, ref sdk.Ref) sdk.ConversationKind {
+	if own, foreign, ok := sdk.SplitPeerPlace(ref.ID); ok {
+		if own == sdk.PeerAll || foreign == sdk.PeerAll {
+			return sdk.ConversationFeed
+		}
+		return sdk.ConversationDirect
+	}
 	if places == nil {
 		return sdk.ConversationRoom
 	}
@@ -180,8 +202,14 @@ func kindOf(places Places, ref sdk.Ref) sdk.ConversationKind {
 	return p.Kind
 }
 
+// Takes reports whether events of the kind go this way.
+func (w *Way) Takes(kind sdk.ChangeKind) bool {
+	return kind != sdk.KindNone && (w.Gate || Relayed(kind))
+}
+
 // Relayed reports whether events of the kind cross by rules. What concerns two
-// actors and no place (follows, blocks, reports) never does.
+// actors and no place (follows, blocks, reports) never does: it crosses by a
+// gateway only.
 func Relayed(kind sdk.ChangeKind) bool {
 	switch kind {
 	case sdk.KindNone, sdk.KindFollowAsked, sdk.KindFollowAnswered, sdk.KindUnfollowed,

@@ -509,7 +509,7 @@ type Envelope_Inform struct {
 }
 
 type Envelope_Resolve struct {
-	Resolve *Resolve `protobuf:"bytes,18,opt,name=resolve,proto3,oneof"`
+	Resolve *Resolve `protobuf:"bytes,18,opt,name=resolve,proto3,oneof"` // the plugin calls the host with it as well
 }
 
 type Envelope_Backfill struct {

@@ -431,6 +431,10 @@ const (
 	SignalKind_SIGNAL_KIND_PAUSED    SignalKind = 1
 	SignalKind_SIGNAL_KIND_RECEIVED  SignalKind = 2
 	SignalKind_SIGNAL_KIND_DISPLAYED SignalKind = 3
+	SignalKind_SIGNAL_KIND_ONLINE    SignalKind = 4
+	SignalKind_SIGNAL_KIND_AWAY      SignalKind = 5
+	SignalKind_SIGNAL_KIND_BUSY      SignalKind = 6
+	SignalKind_SIGNAL_KIND_OFFLINE   SignalKind = 7
 )
 
 // Enum value maps for SignalKind.
@@ -440,12 +444,20 @@ var (
 		1: "SIGNAL_KIND_PAUSED",
 		2: "SIGNAL_KIND_RECEIVED",
 		3: "SIGNAL_KIND_DISPLAYED",
+		4: "SIGNAL_KIND_ONLINE",
+		5: "SIGNAL_KIND_AWAY",
+		6: "SIGNAL_KIND_BUSY",
+		7: "SIGNAL_KIND_OFFLINE",
 	}
 	SignalKind_value = map[string]int32{
 		"SIGNAL_KIND_TYPING":    0,
 		"SIGNAL_KIND_PAUSED":    1,
 		"SIGNAL_KIND_RECEIVED":  2,
 		"SIGNAL_KIND_DISPLAYED": 3,
+		"SIGNAL_KIND_ONLINE":    4,
+		"SIGNAL_KIND_AWAY":      5,
+		"SIGNAL_KIND_BUSY":      6,
+		"SIGNAL_KIND_OFFLINE":   7,
 	}
 )
 
@@ -4377,6 +4389,7 @@ type Config struct {
 	Places        []*PlaceUse            `protobuf:"bytes,3,rep,name=places,proto3" json:"places,omitempty"`
 	PublicUrl     string                 `protobuf:"bytes,4,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
 	Dir           string                 `protobuf:"bytes,5,opt,name=dir,proto3" json:"dir,omitempty"`
+	Gateway       string                 `protobuf:"bytes,6,opt,name=gateway,proto3" json:"gateway,omitempty"` // the other link of the gateway, if any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4442,6 +4455,13 @@ func (x *Config) GetPublicUrl() string {
 func (x *Config) GetDir() string {
 	if x != nil {
 		return x.Dir
+	}
+	return ""
+}
+
+func (x *Config) GetGateway() string {
+	if x != nil {
+		return x.Gateway
 	}
 	return ""
 }
@@ -5310,14 +5330,15 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"Invocation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\tR\x04args\x121\n" +
-	"\x05actor\x18\x03 \x01(\v2\x1b.bridgehost.plugin.v1.ActorR\x05actor\"\x99\x01\n" +
+	"\x05actor\x18\x03 \x01(\v2\x1b.bridgehost.plugin.v1.ActorR\x05actor\"\xb3\x01\n" +
 	"\x06Config\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\x12\x12\n" +
 	"\x04json\x18\x02 \x01(\fR\x04json\x126\n" +
 	"\x06places\x18\x03 \x03(\v2\x1e.bridgehost.plugin.v1.PlaceUseR\x06places\x12\x1d\n" +
 	"\n" +
 	"public_url\x18\x04 \x01(\tR\tpublicUrl\x12\x10\n" +
-	"\x03dir\x18\x05 \x01(\tR\x03dir\"4\n" +
+	"\x03dir\x18\x05 \x01(\tR\x03dir\x12\x18\n" +
+	"\agateway\x18\x06 \x01(\tR\agateway\"4\n" +
 	"\x06Limits\x12\x16\n" +
 	"\x06memory\x18\x01 \x01(\x03R\x06memory\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\"K\n" +
@@ -5426,13 +5447,17 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x11MEMBERSHIP_KICKED\x10\x02\x12\x15\n" +
 	"\x11MEMBERSHIP_BANNED\x10\x03\x12\x16\n" +
 	"\x12MEMBERSHIP_INVITED\x10\x04\x12\x13\n" +
-	"\x0fMEMBERSHIP_ROLE\x10\x05*q\n" +
+	"\x0fMEMBERSHIP_ROLE\x10\x05*\xce\x01\n" +
 	"\n" +
 	"SignalKind\x12\x16\n" +
 	"\x12SIGNAL_KIND_TYPING\x10\x00\x12\x16\n" +
 	"\x12SIGNAL_KIND_PAUSED\x10\x01\x12\x18\n" +
 	"\x14SIGNAL_KIND_RECEIVED\x10\x02\x12\x19\n" +
-	"\x15SIGNAL_KIND_DISPLAYED\x10\x03*\xdb\x02\n" +
+	"\x15SIGNAL_KIND_DISPLAYED\x10\x03\x12\x16\n" +
+	"\x12SIGNAL_KIND_ONLINE\x10\x04\x12\x14\n" +
+	"\x10SIGNAL_KIND_AWAY\x10\x05\x12\x14\n" +
+	"\x10SIGNAL_KIND_BUSY\x10\x06\x12\x17\n" +
+	"\x13SIGNAL_KIND_OFFLINE\x10\a*\xdb\x02\n" +
 	"\tErrorKind\x12\x16\n" +
 	"\x12ERROR_KIND_UNKNOWN\x10\x00\x12\x18\n" +
 	"\x14ERROR_KIND_TRANSIENT\x10\x01\x12\x1b\n" +

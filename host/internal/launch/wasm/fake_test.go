@@ -96,6 +96,10 @@ func (h *fakeHost) Report(_ context.Context, r ...sdk.Report) error {
 
 func (h *fakeHost) Store() sdk.Store { return h }
 
+func (*fakeHost) Resolve(_ context.Context, address string) (sdk.Resolved, error) {
+	return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "there is no gateway")
+}
+
 func (h *fakeHost) Log() *slog.Logger { return slog.New(slog.NewTextHandler(h, nil)) }
 
 func (h *fakeHost) Write(b []byte) (int, error) {
