@@ -176,12 +176,14 @@ const (
 	SignalAway    // there, but not at the moment
 	SignalBusy    // there, and wants not to be disturbed
 	SignalOffline // not there
+	SignalFailed  // the actor's network could not deliver the target after all; Text says why
 )
 
 // Signal is a transient sign of life.
 type Signal struct {
 	Signal SignalKind
-	Target Target // for received and displayed
+	Target Target // for received, displayed and failed
+	Text   string // status of presence, or why it failed; for people, may be empty
 }
 
 // Kind implements Change.

@@ -111,6 +111,7 @@ func (c *coder) oneSocialChange(kind sdk.ChangeKind, p *sdk.Change) {
 		oneof(c, kind, p, func(c *coder, v *sdk.Signal) {
 			enum(c, 1, &v.Signal)
 			c.targetField(2, &v.Target)
+			c.string(3, &v.Text)
 		})
 	}
 }

@@ -435,6 +435,7 @@ const (
 	SignalKind_SIGNAL_KIND_AWAY      SignalKind = 5
 	SignalKind_SIGNAL_KIND_BUSY      SignalKind = 6
 	SignalKind_SIGNAL_KIND_OFFLINE   SignalKind = 7
+	SignalKind_SIGNAL_KIND_FAILED    SignalKind = 8
 )
 
 // Enum value maps for SignalKind.
@@ -448,6 +449,7 @@ var (
 		5: "SIGNAL_KIND_AWAY",
 		6: "SIGNAL_KIND_BUSY",
 		7: "SIGNAL_KIND_OFFLINE",
+		8: "SIGNAL_KIND_FAILED",
 	}
 	SignalKind_value = map[string]int32{
 		"SIGNAL_KIND_TYPING":    0,
@@ -458,6 +460,7 @@ var (
 		"SIGNAL_KIND_AWAY":      5,
 		"SIGNAL_KIND_BUSY":      6,
 		"SIGNAL_KIND_OFFLINE":   7,
+		"SIGNAL_KIND_FAILED":    8,
 	}
 )
 
@@ -2897,6 +2900,7 @@ type Signal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Signal        SignalKind             `protobuf:"varint,1,opt,name=signal,proto3,enum=bridgehost.plugin.v1.SignalKind" json:"signal,omitempty"`
 	Target        *Target                `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"` // status of presence, or why it failed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2943,6 +2947,13 @@ func (x *Signal) GetTarget() *Target {
 		return x.Target
 	}
 	return nil
+}
+
+func (x *Signal) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 // Event is something that happened in a place.
@@ -5212,10 +5223,11 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x06object\x18\x01 \x01(\v2\x19.bridgehost.plugin.v1.RefR\x06object\x126\n" +
 	"\atargets\x18\x02 \x03(\v2\x1c.bridgehost.plugin.v1.TargetR\atargets\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"x\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x8c\x01\n" +
 	"\x06Signal\x128\n" +
 	"\x06signal\x18\x01 \x01(\x0e2 .bridgehost.plugin.v1.SignalKindR\x06signal\x124\n" +
-	"\x06target\x18\x02 \x01(\v2\x1c.bridgehost.plugin.v1.TargetR\x06target\"\xde\f\n" +
+	"\x06target\x18\x02 \x01(\v2\x1c.bridgehost.plugin.v1.TargetR\x06target\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xde\f\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
@@ -5447,7 +5459,7 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x11MEMBERSHIP_KICKED\x10\x02\x12\x15\n" +
 	"\x11MEMBERSHIP_BANNED\x10\x03\x12\x16\n" +
 	"\x12MEMBERSHIP_INVITED\x10\x04\x12\x13\n" +
-	"\x0fMEMBERSHIP_ROLE\x10\x05*\xce\x01\n" +
+	"\x0fMEMBERSHIP_ROLE\x10\x05*\xe6\x01\n" +
 	"\n" +
 	"SignalKind\x12\x16\n" +
 	"\x12SIGNAL_KIND_TYPING\x10\x00\x12\x16\n" +
@@ -5457,7 +5469,8 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x12SIGNAL_KIND_ONLINE\x10\x04\x12\x14\n" +
 	"\x10SIGNAL_KIND_AWAY\x10\x05\x12\x14\n" +
 	"\x10SIGNAL_KIND_BUSY\x10\x06\x12\x17\n" +
-	"\x13SIGNAL_KIND_OFFLINE\x10\a*\xdb\x02\n" +
+	"\x13SIGNAL_KIND_OFFLINE\x10\a\x12\x16\n" +
+	"\x12SIGNAL_KIND_FAILED\x10\b*\xdb\x02\n" +
 	"\tErrorKind\x12\x16\n" +
 	"\x12ERROR_KIND_UNKNOWN\x10\x00\x12\x18\n" +
 	"\x14ERROR_KIND_TRANSIENT\x10\x01\x12\x1b\n" +
