@@ -2,9 +2,8 @@ package itest
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -21,29 +20,8 @@ import (
 // answered ends at once.
 const WaitTimeout = 30 * time.Second
 
-//go:embed client.py
-var clientProgram []byte
-
-// Event is what a [Client] saw.
-type Event struct {
-	Kind       string   `json:"kind"` // "message", "presence", "iq", "ready", "failed" or "disconnected"
-	Type       string   `json:"type"` // type attribute of the stanza
-	From       string   `json:"from"`
-	To         string   `json:"to"`
-	Room       string   `json:"room"` // bare part of From
-	Nick       string   `json:"nick"` // resource part of From
-	ID         string   `json:"id"`
-	Body       string   `json:"body"`
-	HasBody    bool     `json:"has_body"`
-	Subject    bool     `json:"subject"`     // has a subject element
-	StanzaID   string   `json:"stanza_id"`   // XEP-0359, as assigned by Room
-	OriginID   string   `json:"origin_id"`   // XEP-0359
-	OccupantID string   `json:"occupant_id"` // XEP-0421
-	Delayed    bool     `json:"delayed"`     // XEP-0203, as history of a room has it
-	Status     []string `json:"status"`      // XEP-0045 §15.6 status codes
-	XML        string   `json:"xml"`         // the whole stanza
-	Error      string   `json:"error"`       // why a connection failed or ended
-}
+//go:embed slix/*.py
+var clientProgram embed.FS
 
 // Client is a connected slixmpp client. All events are kept in order; waiting functions look at each event once, so that
 // a wait never finds what an earlier wait has already passed. Methods that fail end the test; one goroutine at a time uses
@@ -60,8 +38,26 @@ type Client struct {
 	mu     sync.Mutex
 	events []Event
 	next   int           // first event that no wait has looked at
-	more   chan struct{} // closed and replaced when events grows
+	more   chan struct{} // closed and replaced when events or answers grow
 	ended  bool          // no more events will come
+	// answers of the program to calls that wait for them, by the number of the call
+	answers map[int]answer
+}
+
+// SlixOptions says what a client does of itself. The zero value is a client that is available at once.
+type SlixOptions struct {
+	// Unavailable connects without initial presence and, by RFC 6121 §4.2, without presence of contacts and messages to the
+	// bare address.
+	Unavailable bool
+	// Roster asks for the roster before the initial presence, so that roster pushes come (RFC 6121 §2.1.6).
+	Roster bool
+	// Features are added to what the client's capabilities advertise. A node name with "+notify" asks for its events
+	// (XEP-0163 §4.3.2).
+	Features []string
+	// AutoReceipts answers messages that ask for a receipt (XEP-0184), as people's clients do.
+	AutoReceipts bool
+	// Debug makes the client's log complete.
+	Debug bool
 }
 
 // Slix connects as account and returns once the session is established. The client ends with the test.
@@ -74,8 +70,23 @@ func Slix(t TB, account Account) *Client {
 	return c
 }
 
+// SlixWith is [Slix] with options.
+func SlixWith(t TB, account Account, opts SlixOptions) *Client {
+	t.Helper()
+	c, err := trySlix(t, account, opts)
+	if err != nil {
+		t.Fatalf("slixmpp as %s: %v", account.JID, err)
+	}
+	return c
+}
+
 // TrySlix is [Slix] for accounts that may be refused.
 func TrySlix(t TB, account Account) (*Client, error) {
+	t.Helper()
+	return trySlix(t, account, SlixOptions{})
+}
+
+func trySlix(t TB, account Account, opts SlixOptions) (*Client, error) {
 	t.Helper()
 	python := requireSlixmpp(t)
 	host, port, err := splitPort(account.Address)
@@ -91,17 +102,18 @@ func TrySlix(t TB, account Account) (*Client, error) {
 	}
 	options, err := json.Marshal(map[string]any{
 		"jid": account.JID, "password": account.Password, "host": host, "port": port, "tls": tls, "ca_file": account.CAFile,
+		"available": !opts.Unavailable, "roster": opts.Roster, "features": opts.Features,
+		"auto_receipts": opts.AutoReceipts, "debug": opts.Debug,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode client options: %w", err)
 	}
 	dir := t.TempDir()
-	program := filepath.Join(dir, "client.py")
-	if err := os.WriteFile(program, clientProgram, 0o600); err != nil {
+	if err := os.CopyFS(dir, clientProgram); err != nil {
 		return nil, fmt.Errorf("write client program: %w", err)
 	}
-	c := &Client{t: t, log: filepath.Join(dir, "client.log"), more: make(chan struct{})}
-	if err := c.start(exec.Command(python, "-u", program, string(options))); err != nil {
+	c := &Client{t: t, log: filepath.Join(dir, "client.log"), more: make(chan struct{}), answers: map[int]answer{}}
+	if err := c.start(exec.Command(python, "-u", filepath.Join(dir, "slix", "client.py"), string(options))); err != nil {
 		return nil, err
 	}
 	ev, ok := c.wait(time.Now().Add(WaitTimeout), func(e Event) bool { return e.Kind == "ready" || e.Kind == "failed" })
@@ -192,9 +204,12 @@ func (c *Client) collect(stdout io.Reader) {
 func (c *Client) append(e *Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e == nil {
+	switch {
+	case e == nil:
 		c.ended = true
-	} else {
+	case e.Kind == "answer":
+		c.answers[e.Call] = answer{e.Result, e.Refusal, e.Error, e.XML}
+	default:
 		c.events = append(c.events, *e)
 	}
 	close(c.more)
@@ -261,6 +276,32 @@ func (c *Client) None(what string, match func(Event) bool) {
 	e := c.Wait("pong", func(e Event) bool { return match(e) || e.Kind == "iq" && e.ID == id })
 	if match(e) {
 		c.t.Fatalf("%s saw %s, which must not come:\n%s", c.JID, what, describe([]Event{e}))
+	}
+}
+
+// Find returns the first of all events, also of those that waits have passed, that match accepts. It ends the test when none
+// has come after WaitTimeout.
+func (c *Client) Find(what string, match func(Event) bool) Event {
+	c.t.Helper()
+	timer := time.NewTimer(WaitTimeout)
+	defer timer.Stop()
+	for looked := 0; ; {
+		c.mu.Lock()
+		events, more, ended := c.events, c.more, c.ended
+		c.mu.Unlock()
+		for ; looked < len(events); looked++ {
+			if match(events[looked]) {
+				return events[looked]
+			}
+		}
+		if !ended {
+			select {
+			case <-more:
+				continue
+			case <-timer.C:
+			}
+		}
+		c.t.Fatalf("%s found no %s; it saw:\n%s", c.JID, what, describe(events))
 	}
 }
 
@@ -336,60 +377,6 @@ func (c *Client) send(command map[string]any) {
 	}
 }
 
-// Join enters the room without history and returns once the room has confirmed it (status 110, XEP-0045 §7.2.2).
-func (c *Client) Join(room, nick string) Event {
-	c.t.Helper()
-	e := c.TryJoin(room, nick, "")
-	if e.Type == "error" {
-		c.t.Fatalf("%s: join %s as %s: %s", c.JID, room, nick, e.XML)
-	}
-	return e
-}
-
-// TryJoin is Join with a password, if not empty, and returns the room's answer also when that is an error presence.
-func (c *Client) TryJoin(room, nick, password string) Event {
-	c.t.Helper()
-	c.send(map[string]any{"op": "join", "room": room, "nick": nick, "password": password, "history": 0})
-	return c.Wait("entry to "+room, func(e Event) bool {
-		return e.Kind == "presence" && e.Room == room && (e.Type == "error" || e.HasStatus("110"))
-	})
-}
-
-// HasStatus reports whether the stanza has a status code of a room.
-func (e Event) HasStatus(code string) bool {
-	for _, s := range e.Status {
-		if s == code {
-			return true
-		}
-	}
-	return false
-}
-
-// Leave leaves the room and returns once the room has confirmed it.
-func (c *Client) Leave(room, nick string) {
-	c.t.Helper()
-	c.send(map[string]any{"op": "leave", "room": room, "nick": nick})
-	c.Wait("exit from "+room, func(e Event) bool {
-		return e.Kind == "presence" && e.Room == room && e.Type == "unavailable" && e.HasStatus("110")
-	})
-}
-
-// SendGroupchat sends a message to a room and returns its id. It does not wait for the reflection.
-func (c *Client) SendGroupchat(room, body string) string {
-	c.t.Helper()
-	id := c.newID()
-	c.send(map[string]any{"op": "groupchat", "to": room, "body": body, "id": id})
-	return id
-}
-
-// SendChat sends a message to an address and returns its id.
-func (c *Client) SendChat(to, body string) string {
-	c.t.Helper()
-	id := c.newID()
-	c.send(map[string]any{"op": "chat", "to": to, "body": body, "id": id})
-	return id
-}
-
 // SendRaw sends bytes as they are: a stanza in the default namespace jabber:client, or what a test of hostile input needs.
 func (c *Client) SendRaw(xml string) {
 	c.t.Helper()
@@ -404,22 +391,6 @@ func (c *Client) IQ(kind, to, payload string) Event {
 	return c.Wait("answer to iq "+id, func(e Event) bool {
 		return e.Kind == "iq" && e.ID == id && (e.Type == "result" || e.Type == "error")
 	})
-}
-
-// ConfigureRoom sets fields of the room's configuration form as its owner, such as "muc#roomconfig_membersonly": "1".
-// XEP-0045 §10.2.
-func (c *Client) ConfigureRoom(room string, fields map[string]string) {
-	c.t.Helper()
-	var form bytes.Buffer
-	form.WriteString("<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>" +
-		"<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>")
-	for name, value := range fields {
-		form.WriteString("<field var='" + escape(name) + "'><value>" + escape(value) + "</value></field>")
-	}
-	form.WriteString("</x></query>")
-	if e := c.IQ("set", room, form.String()); e.Type != "result" {
-		c.t.Fatalf("%s: configure %s: %s", c.JID, room, e.XML)
-	}
 }
 
 // Close ends the session and returns when the program has gone.

@@ -97,10 +97,40 @@ listen:
     module: ejabberd_http
     request_handlers:
       /api: mod_http_api
+{{- if .HTTPPort}}
+  -
+    port: {{.HTTPPort}}
+    ip: "{{.Host}}"
+    module: ejabberd_http
+    request_handlers:
+{{- if .Web}}
+      /http-bind: mod_bosh
+      /xmpp-websocket: ejabberd_http_ws
+{{- end}}
+{{- if .Upload}}
+      /upload: mod_http_upload
+{{- end}}
+{{- end}}
 acl:
   admin:
     user: [{{range $i, $a := .Admins}}{{if $i}}, {{end}}"{{$a}}"{{end}}]
+{{- if .Privileged}}
+  privileged:
+    server: [{{range $i, $d := .Privileged}}{{if $i}}, {{end}}"{{$d}}"{{end}}]
+{{- end}}
+{{- range $namespace, $to := .Delegated}}
+  "delegated to {{$to}}":
+    server: "{{$to}}"
+{{- end}}
 access_rules:
+{{- if .Privileged}}
+  privileged:
+    allow: privileged
+{{- end}}
+{{- range $namespace, $to := .Delegated}}
+  "delegated to {{$to}}":
+    allow: "delegated to {{$to}}"
+{{- end}}
   room_creators:
     allow: {{if .RestrictRooms}}admin{{else}}all{{end}}
   room_admins:
@@ -138,11 +168,40 @@ modules:
   mod_ping: {}
   mod_privacy: {}
   mod_private: {}
+  mod_avatar: {}
+{{- if .Web}}
+  mod_bosh: {}
+{{- end}}
+{{- if .Upload}}
+  mod_http_upload:
+    host: "{{.UploadDomain}}"
+    put_url: "http://{{.Host}}:{{.HTTPPort}}/upload"
+    docroot: "{{.Dir}}/upload"
+    max_size: {{.MaxUpload}}
+    access: all
+{{- end}}
   mod_pubsub:
+    host: "pubsub.{{.Domain}}"
+    access_createnode: all
     plugins: ["flat", "pep"]
+{{- if .Privileged}}
+  mod_privilege:
+    roster: { both: privileged }
+    message: { outgoing: privileged }
+    presence: { managed_entity: privileged }
+{{- end}}
+{{- if .Delegated}}
+  mod_delegation:
+    namespaces:
+{{- range $namespace, $to := .Delegated}}
+      "{{$namespace}}":
+        access: "delegated to {{$to}}"
+{{- end}}
+{{- end}}
   mod_roster: {}
   mod_stream_mgmt: {}
   mod_vcard: {}
+  mod_vcard_xupdate: {}
   mod_version: {}
 {{.Extra}}
 `))

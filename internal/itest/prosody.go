@@ -24,6 +24,9 @@ type prosody struct{ program string }
 func Prosody(t TB, opts Options) *Server {
 	t.Helper()
 	program := requireProgram(t, "prosody", "prosody", "/usr/bin/prosody")
+	if len(opts.Privileged) > 0 || len(opts.Delegated) > 0 || opts.RoomExtras {
+		requireFile(t, "prosody-modules", "/usr/lib/prosody/modules/mod_privilege/mod_privilege.lua")
+	}
 	return launch(t, kindProsody, prosody{program}, opts)
 }
 
@@ -44,12 +47,18 @@ c2s_direct_tls_ports = { {{.DirectTLSPort}} }
 s2s_ports = { {{.S2SPort}} }
 component_ports = { {{.ComponentPort}} }
 component_interfaces = { "{{.Host}}" }
-http_ports = { }
+http_ports = { {{.HTTPPort}} }
+http_interfaces = { "{{.Host}}" }
 https_ports = { }
-
+{{if .HTTPPort}}http_host = "{{.Host}}"
+http_external_url = "http://{{.Host}}:{{.HTTPPort}}/"
+consider_bosh_secure = true
+consider_websocket_secure = true
+{{end}}
 modules_enabled = {
 	"roster", "saslauth", {{if not .NoTLS}}"tls", {{end}}"disco", "blocklist", "carbons", "pep", "private", "vcard4", "vcard_legacy",
 	"version", "ping", "mam", "smacks", "csi_simple", {{if .S2S}}"s2s", "dialback", "s2s_auth_certs", "itest_peers", {{end}}
+	{{if .Web}}"bosh", "websocket", {{end}}{{if .Privileged}}"privilege", {{end}}{{if .Delegated}}"delegation", {{end}}
 }
 modules_disabled = { {{if not .S2S}}"s2s", "s2s_auth_certs", {{end}}"offline" }
 itest_peers_file = "{{.Dir}}/peers"
@@ -74,9 +83,27 @@ c2s_direct_tls_ssl = { certificate = "{{.Cert}}", key = "{{.Key}}" }
 admins = { {{range .Admins}}"{{.}}@{{$.Domain}}", {{end}} }
 {{.Extra}}
 VirtualHost "{{.Domain}}"
+	disco_items = { {{with .UploadDomain}}{ "{{.}}" }, {{end}}{{with .PubSubDomain}}{ "{{.}}" }, {{end}}{ "{{.RoomDomain}}" } }
+{{- if .Privileged}}
+	privileged_entities = {
+{{- range .Privileged}}
+		["{{.}}"] = {
+			roster = "both"; message = "outgoing"; presence = "managed_entity";
+			iq = { ["http://jabber.org/protocol/pubsub"] = "both"; ["http://jabber.org/protocol/pubsub#owner"] = "both" };
+		};
+{{- end}}
+	}
+{{- end}}
+{{- if .Delegated}}
+	delegations = {
+{{- range $namespace, $to := .Delegated}}
+		["{{$namespace}}"] = { jid = "{{$to}}" };
+{{- end}}
+	}
+{{- end}}
 
 Component "{{.RoomDomain}}" "muc"
-	modules_enabled = { "muc_mam" }
+	modules_enabled = { "muc_mam", {{if .RoomExtras}}"muc_moderation", "vcard_muc", {{end}} }
 	restrict_room_creation = {{.RestrictRooms}}
 	muc_room_locking = {{.LockRooms}}
 	muc_room_default_persistent = {{.PersistentRooms}}
@@ -86,6 +113,19 @@ Component "{{.RoomDomain}}" "muc"
 Component "{{.Domain}}"
 	component_secret = "{{.Secret}}"
 	component_conflict_resolve = "{{$.Conflict}}"
+	modules_enabled = { {{range .Modules}}"{{.}}", {{end}} }
+{{end}}
+{{- with .UploadDomain}}
+Component "{{.}}" "http_file_share"
+	http_file_share_size_limit = {{$.MaxUpload}}
+	http_file_share_daily_quota = 1024 * 1024 * 1024
+{{end}}
+{{- with .PubSubDomain}}
+Component "{{.}}" "pubsub"
+	expose_publisher = true
+	autocreate_on_publish = true
+	autocreate_on_subscribe = false
+	admins = { {{range $.Components}}"{{.Domain}}", {{end}}{{range $.Admins}}"{{.}}@{{$.Domain}}", {{end}} }
 {{end}}
 {{.ExtraHosts}}
 `))

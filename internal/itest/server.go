@@ -56,6 +56,26 @@ type Options struct {
 	// MaxHistory is the number of messages that a room sends to those who join; default 20.
 	MaxHistory int
 
+	// Web serves BOSH (XEP-0124) and WebSocket (RFC 7395) in clear on [Server.HTTP], to pages of any origin.
+	Web bool
+	// Upload runs an HTTP upload service (XEP-0363) on [Server.UploadDomain], which serves the files on [Server.HTTP].
+	Upload bool
+	// MaxUpload is the largest file in bytes that the upload service takes; default 10 MiB.
+	MaxUpload int
+	// PubSub runs a pubsub service (XEP-0060) on [Server.PubSubDomain] where users and components may create nodes and
+	// publishers are shown.
+	PubSub bool
+	// Privileged names components that may act for users (XEP-0356): rosters both ways, messages, presence, and with
+	// Prosody also pubsub requests both ways. Prosody has it from the package prosody-modules. Ejabberd 23.01 has an older
+	// version of the protocol without requests.
+	Privileged []string
+	// Delegated maps namespaces to the component that answers requests in them for users (XEP-0355). Prosody has it from the
+	// package prosody-modules.
+	Delegated map[string]string
+	// RoomExtras adds to the rooms of Prosody moderation (XEP-0425, version 0) and avatars (XEP-0486), from the package
+	// prosody-modules. Rooms of ejabberd have avatars of themselves, and no moderation.
+	RoomExtras bool
+
 	// MaxStanza is the limit of one stanza in bytes from clients and components; default is the server's own limit.
 	MaxStanza int
 	// S2S opens a server-to-server port. Peers of a Prosody are found through [Server.Peer].
@@ -83,6 +103,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxHistory == 0 {
 		o.MaxHistory = 20
 	}
+	if o.MaxUpload == 0 {
+		o.MaxUpload = 10 << 20
+	}
 	return o
 }
 
@@ -96,6 +119,9 @@ type Server struct {
 	C2SDirectTLS string // clients, TLS from the start; empty unless Options.DirectTLS
 	S2S          string // servers; empty unless Options.S2S
 	Component    string // components; empty without Options.Components
+	HTTP         string // web server; empty without Options.Web and Options.Upload
+	UploadDomain string // of the upload service; empty without Options.Upload
+	PubSubDomain string // of the pubsub service; empty without Options.PubSub
 	CAFile       string // PEM file of the authority that signed the server's certificate
 	Dir          string // configuration, data and log
 
@@ -131,6 +157,12 @@ func launch(t TB, kind string, f flavour, opts Options) *Server {
 		Kind: kind, Domain: opts.Domain, RoomDomain: "muc." + opts.Domain, Dir: dir,
 		t: t, opts: opts, flavour: f, users: map[string]string{},
 	}
+	if opts.Upload {
+		s.UploadDomain = "upload." + opts.Domain
+	}
+	if opts.PubSub {
+		s.PubSubDomain = "pubsub." + opts.Domain
+	}
 	maps.Copy(s.users, opts.Users)
 	log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -162,6 +194,11 @@ func (s *Server) certify() error {
 	names := s.opts.CertificateNames
 	if len(names) == 0 {
 		names = []string{s.Domain, s.RoomDomain}
+		for _, name := range []string{s.UploadDomain, s.PubSubDomain} {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
 	}
 	s.cert, err = ca.issue(s.Dir, s.opts.CertificateLifetime, names...)
 	s.CAFile = s.cert.caFile
@@ -178,6 +215,7 @@ func (s *Server) firstStart() error {
 		{&s.C2SDirectTLS, s.opts.DirectTLS},
 		{&s.S2S, s.opts.S2S},
 		{&s.Component, len(s.opts.Components) > 0},
+		{&s.HTTP, s.opts.Web || s.opts.Upload},
 		{&s.api, s.Kind == kindEjabberd},
 	} {
 		if !p.wanted {
@@ -229,7 +267,7 @@ func (s *Server) probes() []probe {
 	for domain := range s.opts.Components {
 		probes = append(probes, componentProbe(s.Component, domain))
 	}
-	for _, addr := range []string{s.C2SDirectTLS, s.S2S, s.api} {
+	for _, addr := range []string{s.C2SDirectTLS, s.S2S, s.HTTP, s.api} {
 		if addr != "" {
 			probes = append(probes, dialProbe(addr))
 		}
@@ -378,13 +416,32 @@ func splitPort(addr string) (host string, port int, err error) {
 }
 
 // component is one entry of Options.Components.
-type component struct{ Domain, Secret string }
+type component struct {
+	Domain, Secret string
+	Modules        []string // of Prosody, that its privileges need
+}
+
+// modules are the modules of Prosody that a component's privileges need.
+func (o Options) modules(domain string) []string {
+	var list []string
+	if slices.Contains(o.Privileged, domain) {
+		list = append(list, "privilege")
+	}
+	for _, to := range o.Delegated {
+		if to == domain {
+			return append(list, "delegation")
+		}
+	}
+	return list
+}
 
 // values are what the configuration templates are filled with.
 type values struct {
 	Options
 	Host, RoomDomain, Dir, Cert, Key, CA, Conflict          string
+	UploadDomain, PubSubDomain                              string
 	C2SPort, DirectTLSPort, S2SPort, ComponentPort, APIPort string
+	HTTPPort                                                string
 	PersistentRooms                                         bool
 	Components                                              []component
 }
@@ -393,16 +450,18 @@ type values struct {
 func (s *Server) values() (values, error) {
 	v := values{
 		Options: s.opts, Host: s.opts.Address, RoomDomain: s.RoomDomain, Dir: s.Dir,
+		UploadDomain: s.UploadDomain, PubSubDomain: s.PubSubDomain,
 		Cert: s.cert.certFile, Key: s.cert.keyFile, CA: s.cert.caFile,
 		Conflict: "kick_new", PersistentRooms: !s.opts.VolatileRooms,
 	}
 	if s.opts.KickOldComponent {
 		v.Conflict = "kick_old"
 	}
-	words := append([]string{s.opts.Address, s.Domain, s.Dir}, s.opts.Admins...)
+	words := slices.Concat([]string{s.opts.Address, s.Domain, s.Dir}, s.opts.Admins, s.opts.Privileged,
+		slices.Collect(maps.Keys(s.opts.Delegated)), slices.Collect(maps.Values(s.opts.Delegated)))
 	for _, domain := range slices.Sorted(maps.Keys(s.opts.Components)) {
 		words = append(words, domain, s.opts.Components[domain])
-		v.Components = append(v.Components, component{domain, s.opts.Components[domain]})
+		v.Components = append(v.Components, component{domain, s.opts.Components[domain], s.opts.modules(domain)})
 	}
 	for _, word := range words {
 		if err := checkWord("option", word); err != nil {
@@ -417,6 +476,7 @@ func (s *Server) values() (values, error) {
 		{s.C2SDirectTLS, &v.DirectTLSPort},
 		{s.S2S, &v.S2SPort},
 		{s.Component, &v.ComponentPort},
+		{s.HTTP, &v.HTTPPort},
 		{s.api, &v.APIPort},
 	} {
 		*p.port = p.addr[strings.LastIndexByte(p.addr, ':')+1:]

@@ -1,7 +1,8 @@
 """A slixmpp client that a Go test drives: one JSON object per line on stdin, one per line on stdout.
 
-Commands: join, leave, groupchat, chat, raw, quit. Each event says its kind: ready, failed, disconnected, message, presence,
-iq. A stanza's event carries the fields that tests ask for most, and the whole stanza as "xml".
+A command is {"op": name, ...}; with "call": N it is answered by {"kind": "answer", "call": N, "result": ... or "refusal": ...}.
+What it can do is in messages.py (fire and forget, in order) and services.py (questions with an answer). Each event says its
+kind: ready, failed, disconnected, message, presence, iq; facts.py says what a stanza's event has.
 """
 
 import asyncio
@@ -10,11 +11,15 @@ import logging
 import sys
 
 import slixmpp
-from slixmpp.xmlstream import ET, tostring
+from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
-SID = "{urn:xmpp:sid:0}"
+import facts
+import messages
+import services
+
+PLUGINS = ("xep_0030", "xep_0045", "xep_0066", "xep_0085", "xep_0092", "xep_0115", "xep_0199", "xep_0203", "xep_0308", "xep_0333", "xep_0444")
 
 
 def emit(**event):
@@ -22,18 +27,20 @@ def emit(**event):
     sys.stdout.flush()
 
 
-def attribute(xml, tag, name):
-    child = xml.find(tag)
-    return "" if child is None else child.get(name, "")
-
-
 class Client(slixmpp.ClientXMPP):
     def __init__(self, options):
         super().__init__(options["jid"], options["password"])
         self.options = options
         self.whitespace_keepalive = False
-        for plugin in ("xep_0030", "xep_0045", "xep_0199", "xep_0203", "xep_0085"):
+        # Whoever asks for presence waits until the test has decided.
+        self.roster.auto_authorize = None
+        self.roster.auto_subscribe = False
+        self.archives = {}  # results of archive queries that run
+        for plugin in PLUGINS:
             self.register_plugin(plugin)
+        self.register_plugin("xep_0184", {"auto_ack": options.get("auto_receipts", False), "auto_request": False})
+        for feature in options.get("features") or ():
+            self["xep_0030"].add_feature(feature)
         if options.get("ca_file"):
             self.ca_certs = options["ca_file"]
         self.add_event_handler("session_start", self.on_start)
@@ -55,56 +62,40 @@ class Client(slixmpp.ClientXMPP):
         self.loop.stop()
 
     async def on_start(self, _):
+        if self.options.get("roster"):
+            await self.get_roster()
         if self.options.get("available", True):
             self.send_presence()
         emit(kind="ready", to=str(self.boundjid))
 
     def on_stanza(self, stanza):
-        xml = stanza.xml
-        sender = stanza["from"]
-        body = xml.find("{jabber:client}body")
-        room = str(sender.bare)
-        emit(
-            kind=xml.tag.split("}")[1],
-            type=xml.get("type", ""),
-            to=xml.get("to", ""),
-            room=room,
-            nick=sender.resource or "",
-            id=xml.get("id", ""),
-            body="" if body is None else body.text or "",
-            has_body=body is not None,
-            subject=xml.find("{jabber:client}subject") is not None,
-            stanza_id=next((s.get("id", "") for s in xml.findall(SID + "stanza-id") if s.get("by") == room), ""),
-            origin_id=attribute(xml, SID + "origin-id", "id"),
-            occupant_id=attribute(xml, "{urn:xmpp:occupant-id:0}occupant-id", "id"),
-            delayed=xml.find("{urn:xmpp:delay}delay") is not None,
-            status=[s.get("code") for s in xml.iter("{http://jabber.org/protocol/muc#user}status")],
-            xml=tostring(xml, xmlns="jabber:client", stream=self),
-            **{"from": str(sender)},
-        )
+        event = facts.facts(stanza.xml, self)
+        query = event.get("archived", {}).get("query")
+        if query in self.archives:
+            self.archives[query].append(event)
+        else:
+            emit(**event)
 
     def command(self, c):
         op = c["op"]
-        if op == "join":
-            join = self.make_presence(pto=c["room"] + "/" + c["nick"])
-            muc = ET.SubElement(join.xml, "{http://jabber.org/protocol/muc}x")
-            if c.get("password"):
-                ET.SubElement(muc, "{http://jabber.org/protocol/muc}password").text = c["password"]
-            if "history" in c:
-                ET.SubElement(muc, "{http://jabber.org/protocol/muc}history", maxstanzas=str(c["history"]))
-            join.send()
-        elif op == "leave":
-            self.make_presence(pto=c["room"] + "/" + c["nick"], ptype="unavailable").send()
-        elif op in ("groupchat", "chat"):
-            message = self.make_message(mto=c["to"], mbody=c["body"], mtype=op)
-            message["id"] = c["id"]
-            message.send()
-        elif op == "raw":
-            self.send_raw(c["xml"])
-        elif op == "quit":
-            self.disconnect(wait=2)
+        if op in messages.OPS:
+            messages.OPS[op](self, c)
+        elif op in services.OPS:
+            self.loop.create_task(self.answer(services.OPS[op], c))
         else:
             raise ValueError("unknown command " + op)
+
+    async def answer(self, handler, c):
+        """Every command with a call number is answered, whatever happens."""
+        try:
+            emit(kind="answer", call=c["call"], result=await handler(self, c))
+        except IqError as e:
+            emit(kind="answer", call=c["call"], refusal=facts.error(e.iq.xml), error="refused", xml=str(e.iq))
+        except IqTimeout:
+            emit(kind="answer", call=c["call"], error="no answer in time")
+        except Exception as e:  # a fault of this program or of the server: the test shows it
+            logging.exception("command %s", c)
+            emit(kind="answer", call=c["call"], error=repr(e))
 
 
 async def commands(client):
@@ -115,7 +106,12 @@ async def commands(client):
         if not line:  # the test has gone
             client.loop.stop()
             return
-        client.command(json.loads(line))
+        try:
+            client.command(json.loads(line))
+        except Exception as e:
+            logging.exception("command %s", line)
+            client.give_up("command %s: %r" % (line[:200], e))
+            return
 
 
 def main():
