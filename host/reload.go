@@ -3,8 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"bridgehost/host/config"
@@ -17,10 +15,7 @@ func (h *Host) Reload(ctx context.Context) (string, error) {
 	h.reload.Lock()
 	defer h.reload.Unlock()
 	old := h.config()
-	next, err := config.Load(old.Path, slices.Sorted(maps.Keys(h.builtins))...)
-	if err == nil {
-		err = Check(ctx, next, h.builtins)
-	}
+	next, err := CheckFile(ctx, old.Path, h.builtins)
 	if err != nil {
 		return "", &sdk.Error{Op: "reload", Kind: sdk.Invalid, Err: err}
 	}

@@ -54,15 +54,13 @@ func newCheck(f *flags) *cobra.Command {
 		Short: "Examine the configuration without running it",
 		Long: `Check reads the configuration, its includes and secrets, opens every link without
 connecting it, and examines modules and executables. All faults are printed at
-once, each with file, line, column and remedy.`,
+once, those of the plugins' tables as well, each with file, line, column and
+remedy. A link whose own lines cannot be read is not opened.`,
 		Example: `  bridgehost check -c bridgehost.toml
   bridgehost check --json`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := f.load()
-			if err == nil {
-				err = host.Check(cmd.Context(), cfg, builtins())
-			}
+			cfg, err := f.check(cmd.Context())
 			return reportCheck(cmd.OutOrStdout(), cfg, err, asJSON)
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bridgehost/host"
 	"bridgehost/host/config"
 )
 
@@ -72,18 +74,38 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // load reads the configuration that -c names.
 func (f *flags) load() (*config.Config, error) {
-	path, err := filepath.Abs(f.config)
+	path, err := f.path()
 	if err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", f.config, err)
-	}
-	cfg, err := config.Load(path, slices.Sorted(maps.Keys(builtins()))...)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil, &exitError{exitConfig, fmt.Errorf("configuration %s does not exist; name it with -c FILE, or begin with: bridgehost config example", f.config)}
-		}
 		return nil, err
 	}
-	return cfg, nil
+	cfg, err := config.Load(path, slices.Sorted(maps.Keys(builtins()))...)
+	return cfg, f.missing(err)
+}
+
+// check reads the configuration that -c names and opens its links.
+func (f *flags) check(ctx context.Context) (*config.Config, error) {
+	path, err := f.path()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := host.CheckFile(ctx, path, builtins())
+	return cfg, f.missing(err)
+}
+
+func (f *flags) path() (string, error) {
+	path, err := filepath.Abs(f.config)
+	if err != nil {
+		return "", fmt.Errorf("configuration %s: %w", f.config, err)
+	}
+	return path, nil
+}
+
+// missing says how to go on when there is no file.
+func (f *flags) missing(err error) error {
+	if os.IsNotExist(err) {
+		return &exitError{exitConfig, fmt.Errorf("configuration %s does not exist; name it with -c FILE, or begin with: bridgehost config example", f.config)}
+	}
+	return err
 }
 
 // printJSON writes v for programs.

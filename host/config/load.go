@@ -51,16 +51,23 @@ func readFile(path string) ([]byte, error) {
 
 // parse reads a file and its includes.
 func parse(path string, text []byte, builtins []string) (*Config, error) {
+	c, faults := examine(path, text, builtins)
+	if err := faults.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// examine reads a file and its includes, and gives what could be read beside the
+// faults.
+func examine(path string, text []byte, builtins []string) (*Config, *Errors) {
 	faults := &Errors{}
 	c := &Config{Path: path, bases: map[string]base{}}
 	setDefaults(reflect.ValueOf(c).Elem())
 	c.Links = map[string]*Link{}
 	c.add(path, text, faults, []string{filepath.Clean(path)})
 	c.check(faults, builtins)
-	if err := faults.err(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, faults
 }
 
 // add reads one source into c, then its includes. The chain is the files that
