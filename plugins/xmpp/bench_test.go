@@ -116,7 +116,7 @@ func BenchmarkFillRoom(b *testing.B) {
 
 func fillByDeliver(b *testing.B, srv *itest.Server, room string) time.Duration {
 	h := newFakeHost(b)
-	l, stop := start(b, h, component(srv), place(room))
+	l, stop := start(b, h, component(srv), writeTo(room))
 	defer stop()
 	h.roomUp(sdk.RemoteID(room))
 	began := time.Now()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,12 +24,52 @@ type fakeHost struct {
 	refuse func([]sdk.Event) error
 	log    *slog.Logger
 
+	store *memory
+
 	events  chan sdk.Event
 	reports chan sdk.Report
 }
 
+// memory is a store that outlives the links of a test.
+type memory struct {
+	mu     sync.Mutex
+	values map[string][]byte
+}
+
+func newMemory() *memory { return &memory{values: map[string][]byte{}} }
+
+func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.values[key], nil
+}
+
+func (m *memory) Set(_ context.Context, key string, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if value == nil {
+		delete(m.values, key)
+		return nil
+	}
+	m.values[key] = append([]byte(nil), value...)
+	return nil
+}
+
+func (m *memory) Keys(_ context.Context, prefix, after string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var keys []string
+	for key := range m.values {
+		if strings.HasPrefix(key, prefix) && key > after {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys[:min(len(keys), 1000)], nil
+}
+
 func newFakeHost(t testing.TB) *fakeHost {
-	h := &fakeHost{t: t, events: make(chan sdk.Event, 10000), reports: make(chan sdk.Report, 10000), log: slog.New(slog.DiscardHandler)}
+	h := &fakeHost{t: t, store: newMemory(), events: make(chan sdk.Event, 10000), reports: make(chan sdk.Report, 10000), log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() {
 		h.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
@@ -57,7 +98,7 @@ func (h *fakeHost) Report(_ context.Context, reports ...sdk.Report) error {
 	return nil
 }
 
-func (h *fakeHost) Store() sdk.Store  { return nil }
+func (h *fakeHost) Store() sdk.Store { return h.store }
 func (*fakeHost) Resolve(_ context.Context, address string) (sdk.Resolved, error) {
 	return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "there is no gateway")
 }
@@ -200,7 +241,7 @@ func servers(t *testing.T, opt itest.Options, test func(t *testing.T, srv *itest
 	}
 }
 
-func place(id string) sdk.PlaceUse { return sdk.PlaceUse{ID: sdk.RemoteID(id), Target: true} }
+func writeTo(id string) sdk.PlaceUse { return sdk.PlaceUse{ID: sdk.RemoteID(id), Target: true} }
 
 func bothWays(id string) sdk.PlaceUse {
 	return sdk.PlaceUse{ID: sdk.RemoteID(id), Source: true, Target: true}

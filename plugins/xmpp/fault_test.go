@@ -16,7 +16,7 @@ func TestNickTaken(t *testing.T) {
 		room := srv.Room("ops")
 		juliet.Join(room, "Grafana")
 		h := newFakeHost(t)
-		l, _ := start(t, h, component(srv), place(room))
+		l, _ := start(t, h, component(srv), writeTo(room))
 		r := deliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"))[0]
 		if got := juliet.WaitBody(room, "one"); got.Nick != "Grafana (hooks)" {
 			t.Errorf("nick is %q", got.Nick)
@@ -33,7 +33,7 @@ func TestNickThatDeceives(t *testing.T) { // XM-18
 	room := srv.Room("ops")
 	juliet.Join(room, "Juliet")
 	h := newFakeHost(t)
-	l, _ := start(t, h, component(srv), place(room))
+	l, _ := start(t, h, component(srv), writeTo(room))
 	for i, c := range []struct{ name, want string }{
 		{"Romeo\u202e\u200b", "Romeo"},
 		{"a\nb\tc", "a b c"},
@@ -81,7 +81,7 @@ func TestRoomForbids(t *testing.T) {
 					juliet.Join(room, "Juliet")
 					juliet.ConfigureRoom(room, c.config)
 				}
-				for _, use := range []sdk.PlaceUse{place(room), bothWays(room)} {
+				for _, use := range []sdk.PlaceUse{writeTo(room), bothWays(room)} {
 					h := newFakeHost(t)
 					l, stop := start(t, h, component(srv), use)
 					r := tryDeliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"), textTo(sdk.RemoteID(room), "d2", grafana, "two"))
@@ -109,7 +109,7 @@ func TestRoomPassword(t *testing.T) {
 		juliet.ConfigureRoom(room, map[string]string{"muc#roomconfig_passwordprotectedroom": "1", "muc#roomconfig_roomsecret": "sesame"})
 		cfg := component(srv)
 		cfg["rooms"] = map[string]any{room: map[string]any{"password": "sesame"}}
-		l, _ := start(t, newFakeHost(t), cfg, place(room))
+		l, _ := start(t, newFakeHost(t), cfg, writeTo(room))
 		deliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"))
 		juliet.WaitBody(room, "one")
 	})
@@ -123,7 +123,7 @@ func TestRoomMadeIfWanted(t *testing.T) {
 		room := srv.Room("new")
 		cfg := component(srv)
 		cfg["create_rooms"] = true
-		l, _ := start(t, newFakeHost(t), cfg, place(room))
+		l, _ := start(t, newFakeHost(t), cfg, writeTo(room))
 		deliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"))
 		juliet := itest.Slix(t, srv.Account("juliet"))
 		juliet.Join(room, "Juliet")
@@ -137,7 +137,7 @@ func TestAuthorRenamed(t *testing.T) {
 		room := srv.Room("ops")
 		juliet := itest.Slix(t, srv.Account("juliet"))
 		juliet.Join(room, "Juliet")
-		l, _ := start(t, newFakeHost(t), component(srv), place(room))
+		l, _ := start(t, newFakeHost(t), component(srv), writeTo(room))
 		for i, c := range []struct{ name, want string }{{"One", "One"}, {"Two", "Two"}, {"Juliet", "Juliet (hooks)"}, {"One", "One"}} {
 			author := grafana
 			author.Name = c.name
@@ -157,7 +157,7 @@ func TestPuppetBanned(t *testing.T) {
 		room := srv.Room("ops")
 		juliet := itest.Slix(t, srv.Account("juliet"))
 		juliet.Join(room, "Juliet")
-		l, _ := start(t, newFakeHost(t), component(srv), place(room))
+		l, _ := start(t, newFakeHost(t), component(srv), writeTo(room))
 		deliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"))
 		juliet.WaitBody(room, "one")
 		juliet.IQ("set", room, "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='outcast' jid='hooks.grafana@"+bridgeDomain+"'/></query>")
@@ -218,13 +218,13 @@ func TestUncertainIsNotSentTwice(t *testing.T) {
 		for i := range 130 {
 			batch = append(batch, textTo(sdk.RemoteID(room), fmt.Sprintf("d%03d", i), grafana, fmt.Sprintf("message %d", i)))
 		}
-		l, stop := start(t, newFakeHost(t), component(srv), place(room))
+		l, stop := start(t, newFakeHost(t), component(srv), writeTo(room))
 		before := deliver(t, l, batch[:120]...)
 		stop()
 		for i := range batch {
 			batch[i].Uncertain, batch[i].Since, batch[i].Attempt = true, time.Now().Add(-time.Minute), 2
 		}
-		l, _ = start(t, newFakeHost(t), component(srv), place(room))
+		l, _ = start(t, newFakeHost(t), component(srv), writeTo(room))
 		after := deliver(t, l, batch...)
 		for i := range before {
 			if before[i].Copies[0] != after[i].Copies[0] {
@@ -248,7 +248,7 @@ func TestBurstThroughKills(t *testing.T) {
 	owner.ConfigureRoom(room, map[string]string{"muc#roomconfig_persistentroom": "1"})
 	owner.Close()
 	h := newFakeHost(t)
-	l, _ := start(t, h, component(srv), place(room))
+	l, _ := start(t, h, component(srv), writeTo(room))
 	h.roomUp(sdk.RemoteID(room))
 	const total = 600
 	killed := make(chan struct{})

@@ -13,7 +13,7 @@ func TestDeliverToRoom(t *testing.T) {
 		room := srv.Room("ops")
 		juliet.Join(room, "Juliet")
 		h := newFakeHost(t)
-		l, _ := start(t, h, component(srv), place(room))
+		l, _ := start(t, h, component(srv), writeTo(room))
 		h.roomUp(sdk.RemoteID(room))
 
 		body := "Disk <full> & \"hot\"\n  on db1 – 98 % 🔥"

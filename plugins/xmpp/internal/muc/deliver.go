@@ -268,7 +268,7 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 	got := sdk.Receipt{}
 	if p.item != "" {
 		got.Copies = []sdk.Copy{{Item: p.item, Remote: remote}}
-		r.seen.add(&sight{remote: remote, author: "\x00own", from: m.From}, id, stanza)
+		r.seen.add(&sight{remote: remote, author: ownAuthor, from: m.From}, id, stanza)
 	}
 	p.by.heard = r.o.Now()
 	r.looked.add(id, hit{stanza: stanza, nick: nick})

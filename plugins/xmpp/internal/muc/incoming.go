@@ -2,13 +2,24 @@ package muc
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
-	"bridgehost/sdk"
 )
+
+// heard is something that the pump turns into an event: a message as the room
+// vouched for it when it came, or the sign that the archive has to be read first.
+type heard struct {
+	m      *packet.Message
+	nick   string
+	who    who
+	at     time.Time // when it was said
+	stanza string    // the room's id; empty where it assigns none
+	past   bool      // of the archive or the history
+	entry  bool      // the topic that the room tells to who joins
+	hole   bool      // no message: read what was missed from the archive now
+}
 
 // HandleMessage takes a message from the room. It blocks while the host takes no
 // events and the buffer is full: then the stream waits too, and nothing is lost.
@@ -18,21 +29,50 @@ func (r *Room) HandleMessage(ctx context.Context, m *packet.Message) {
 		return
 	}
 	r.mu.Lock()
-	ev, ok := r.read(m)
+	h, ok := r.read(m)
 	r.mu.Unlock()
-	if !ok {
-		return
+	if ok {
+		r.hear(ctx, h)
 	}
-	select {
-	case r.events <- &ev:
-	case <-ctx.Done():
+}
+
+// hear hands a message to the pump. While the pump itself waits for the archive,
+// whose answers come through the caller, a full buffer must not stop the caller:
+// then what is said is left to the archive, and the pump reads it from there
+// when it has emptied the buffer.
+func (r *Room) hear(ctx context.Context, h heard) {
+	for {
+		r.mu.Lock()
+		if r.missed {
+			r.mu.Unlock()
+			return
+		}
+		select {
+		case r.heard <- h:
+			r.enqueued++
+			r.mu.Unlock()
+			return
+		default:
+		}
+		if r.asking > 0 {
+			r.missed = true
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		select {
+		case <-r.space:
+		case <-r.let:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
 // read decides what a message is: a result of a search, history, our own
 // reflection, or news. Called with mu held.
-func (r *Room) read(m *packet.Message) (sdk.Event, bool) {
-	var none sdk.Event
+func (r *Room) read(m *packet.Message) (heard, bool) {
+	var none heard
 	o := r.occupantTo(m.To)
 	if o == nil {
 		return none, false
@@ -47,53 +87,68 @@ func (r *Room) read(m *packet.Message) (sdk.Event, bool) {
 		return none, false
 	}
 	nick := convert.Resource(m.From)
-	if r.history(o, m, nick) {
-		return none, false
+	if h, told, news := r.history(o, m, nick); told {
+		return h, news
 	}
+	h := heard{m: m, nick: nick, at: r.o.Now(), stanza: r.stanzaID(m)}
 	if nick != "" && r.reflected(m, nick) {
+		if o == r.bot && h.stanza != "" {
+			r.tail = tail{id: h.stanza, at: h.at, after: r.enqueued}
+		}
 		return none, false
 	}
 	if o != r.bot || !r.o.Source || o.phase != in {
 		return none, false
 	}
-	o.heard = r.o.Now()
-	return r.news(m, nick)
+	o.heard = h.at
+	h.who = r.identity(m, nick)
+	return h, true
 }
 
-// history reports whether a message belongs to what the room tells of the past
-// after a join: it ends with the subject (XEP-0045 §7.2.14), and all of it has a
-// delay stamp.
-func (r *Room) history(o *occupant, m *packet.Message, nick string) bool {
+// stanzaID gives the room's id of a message, where the room promises that it is
+// its own. Called with mu held.
+func (r *Room) stanzaID(m *packet.Message) string {
+	if !r.about().stanzaIDs {
+		return ""
+	}
+	return m.StanzaID(r.o.JID)
+}
+
+// history takes what the room tells of the past after a join: it ends with the
+// subject (XEP-0045 §7.2.14), and all of it has a delay stamp. It reports whether
+// the message belongs to it, and whether it is news all the same: a topic that
+// was set meanwhile, or what was said while nobody of ours listened in a room
+// without an archive. Called with mu held.
+func (r *Room) history(o *occupant, m *packet.Message, nick string) (h heard, told, news bool) {
 	d, delayed := m.Delay()
 	subject := m.HasSubject() && !m.HasBody()
 	switch {
 	case !o.replaying:
-		return delayed && packet.SameJID(d.From, r.o.JID)
+		return h, delayed && packet.SameJID(d.From, r.o.JID), false
 	case subject || !delayed:
 		o.replaying = false
 		if q := o.replay; q != nil && q.ended != nil {
 			close(q.ended)
 			q.ended = nil
 		}
-		if subject && o == r.bot {
-			r.topic = m.Subject()
+		if subject && o == r.bot && r.o.Source {
+			return heard{m: m, nick: nick, at: r.o.Now(), who: r.whoWas(m, nick), entry: true}, true, true
 		}
-		return subject
+		return h, subject, false
 	}
-	stanza := ""
-	if r.about().stanzaIDs {
-		stanza = m.StanzaID(r.o.JID)
-	}
+	stanza := r.stanzaID(m)
 	if q := o.replay; q != nil && q.query == "" {
 		q.take(nick, m.ID, m.OriginID(), stanza)
 	}
-	if o == r.bot && r.o.Source && nick != "" && m.HasBody() {
-		id := convert.ID{Room: r.o.JID, Stanza: stanza, Message: m.ID, From: nick}
-		if stanza == "" || r.seen.stanza(stanza) == nil {
-			r.seen.add(&sight{remote: id.Remote(), author: r.identity(m, nick).key, from: m.From}, m.ID, stanza)
-		}
+	if o != r.bot || !r.o.Source || nick == "" {
+		return h, true, false
 	}
-	return true
+	h = heard{m: m, nick: nick, who: r.whoWas(m, nick), at: d.Stamp, stanza: stanza, past: true}
+	if r.unheard(&h) {
+		return h, true, true
+	}
+	r.file(r.seen, &h)
+	return h, true, false
 }
 
 // who is the sender of a message, as the room vouches for it.
@@ -113,14 +168,7 @@ func (r *Room) identity(m *packet.Message, nick string) who {
 		w.jid, w.stay = mem.jid, mem.stay
 	}
 	if r.about().occupants {
-		id, count := "", 0
-		for _, e := range m.Extensions {
-			if e.Is(convert.NSOccupantID, "occupant-id") {
-				id = e.Get("id")
-				count++
-			}
-		}
-		if count == 1 && id != "" {
+		if id := occupantID(&m.Attrs); id != "" {
 			w.key, w.stable = "occupant:"+id+"@"+r.o.JID, true
 			return w
 		}
@@ -131,208 +179,18 @@ func (r *Room) identity(m *packet.Message, nick string) who {
 	return w
 }
 
-// news makes an event of a message that was said just now. Called with mu held.
-func (r *Room) news(m *packet.Message, nick string) (sdk.Event, bool) {
-	now := r.o.Now()
-	got := convert.FromGroupchat(m, convert.Room{JID: r.o.JID, StanzaIDs: r.about().stanzaIDs}, now)
-	w := r.identity(m, nick)
-	ev := sdk.Event{Time: now.UTC(), Place: sdk.Ref{ID: r.o.Place}, Actor: actorOf(w, r.o.JID, nick)}
-	if convert.Relayed(m.ID, m.OriginID()) {
-		ev.Via = []sdk.LinkID{elsewhere}
-	}
-	if got.ID.Stanza != "" {
-		ev.Dedup = "room:" + r.o.JID + "|" + got.ID.Stanza
-	}
-	switch got.Kind {
-	case convert.Text, convert.Sealed:
-		ev.Change = r.created(got, w, m)
-	case convert.Correct:
-		ev.Change = r.corrected(got, w, m)
-	case convert.Retract:
-		v := r.seen.stanza(got.Target)
-		if v == nil || !r.sameSender(v, w) {
-			return ev, false
-		}
-		ev.Change = sdk.ItemRetracted{Target: sdk.Target{Remote: v.remote}}
-	case convert.Moderate:
-		v := r.seen.stanza(got.Target)
-		if v == nil {
-			return ev, false
-		}
-		ev.Actor = r.moderator(got.Moderator)
-		ev.Change = sdk.ItemRetracted{Target: sdk.Target{Remote: v.remote}, Moderated: true, Reason: got.Reason}
-	case convert.React:
-		v := r.seen.stanza(got.Target)
-		if v == nil {
-			return ev, false
-		}
-		ev.Change = sdk.ReactionsSet{Target: sdk.Target{Remote: v.remote}, Reactions: got.Reactions}
-	case convert.Topic:
-		if got.Topic == r.topic {
-			return ev, false
-		}
-		r.topic = got.Topic
-		if nick == "" {
-			ev.Actor = r.moderator("")
-		}
-		ev.Change = sdk.ConversationUpdated{Topic: sdk.NewText(got.Topic)}
+// occupying names who has a nick now. Called with mu held.
+func (r *Room) occupying(nick string) who {
+	w := who{key: r.o.JID + "/" + nick}
+	mem := r.members[nick]
+	switch {
+	case mem == nil:
+	case mem.id != "":
+		w = who{key: "occupant:" + mem.id + "@" + r.o.JID, jid: mem.jid, stay: mem.stay, stable: true}
+	case mem.jid != "":
+		w = who{key: mem.jid, jid: mem.jid, stay: mem.stay, stable: true}
 	default:
-		return ev, false
+		w.stay = mem.stay
 	}
-	return ev, nick != "" || got.Kind == convert.Moderate || got.Kind == convert.Topic
+	return w
 }
-
-// actorOf gives the sender as an actor whose home is this link.
-func actorOf(w who, room, nick string) sdk.Actor {
-	a := sdk.Actor{Home: sdk.Ref{ID: sdk.RemoteID(w.key)}, Handle: w.jid, Name: nick}
-	if a.Handle == "" {
-		a.Handle = room + "/" + nick
-	}
-	return a
-}
-
-// moderator gives who moderated: the occupant that the room names, or the room.
-func (r *Room) moderator(nick string) sdk.Actor {
-	if nick == "" {
-		return sdk.Actor{Kind: sdk.ActorService, Home: sdk.Ref{ID: sdk.RemoteID(r.o.JID)}, Handle: r.o.JID, Name: r.o.JID}
-	}
-	return actorOf(r.identity(&packet.Message{}, nick), r.o.JID, nick)
-}
-
-// created files a new message and gives its change.
-func (r *Room) created(got convert.Reading, w who, m *packet.Message) sdk.Change {
-	it := got.Item
-	if got.ReplyTo != "" {
-		if v := r.seen.stanza(got.ReplyTo); v != nil {
-			it.ReplyTo = sdk.Target{Remote: v.remote}
-		}
-	}
-	if it.Origin.ID == "" {
-		it.Origin.ID = convert.ID{Room: r.o.JID, Message: "t" + r.o.Now().UTC().Format("20060102150405.000000000"), From: got.ID.From}.Remote()
-	}
-	r.seen.add(&sight{remote: it.Origin.ID, author: w.key, joins: w.stay, from: m.From}, got.ID.Message, got.ID.Stanza)
-	return sdk.ItemCreated{Item: it}
-}
-
-// corrected gives the change of a correction, if its sender sent what it
-// corrects; else it is a message like any other (XEP-0308 §5).
-func (r *Room) corrected(got convert.Reading, w who, m *packet.Message) sdk.Change {
-	v := r.seen.message(w.key, got.Target)
-	if v == nil || !r.sameSender(v, w) {
-		got.Item.Edited = time.Time{}
-		return r.created(got, w, m)
-	}
-	it := got.Item
-	it.Origin.ID = v.remote
-	alias := *v
-	alias.keys = [2]string{}
-	r.seen.add(&alias, got.ID.Message, got.ID.Stanza)
-	return sdk.ItemUpdated{Target: sdk.Target{Remote: v.remote}, Item: it}
-}
-
-// sameSender reports whether w sent v: the same identity and, where that is only
-// a nick, the same stay in the room (XEP-0308 §5, XEP-0424 §5).
-func (r *Room) sameSender(v *sight, w who) bool {
-	return v.author == w.key && (w.stable || v.joins != 0 && v.joins == w.stay)
-}
-
-// maxBatch is the most that is published at a time.
-const maxBatch = 128
-
-// pump hands events to the host in order. One that the host does not take now is
-// tried again until it does; the room waits meanwhile.
-func (r *Room) pump(ctx context.Context) {
-	var batch []sdk.Event
-	for {
-		batch = batch[:0]
-		select {
-		case <-ctx.Done():
-			r.flush(ctx, nil)
-			return
-		case ev := <-r.events:
-			batch = append(batch, *ev)
-		}
-		batch = r.waiting(batch, maxBatch)
-		if r.publish(ctx, batch) != nil {
-			r.flush(ctx, batch)
-			return
-		}
-	}
-}
-
-// waiting adds what waits to a batch, up to n.
-func (r *Room) waiting(batch []sdk.Event, n int) []sdk.Event {
-	for len(batch) < n {
-		select {
-		case ev := <-r.events:
-			batch = append(batch, *ev)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// flush makes one last attempt to hand over what was heard before the end.
-func (r *Room) flush(ctx context.Context, batch []sdk.Event) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	for {
-		if batch = r.waiting(batch, max(len(batch), maxBatch)); len(batch) == 0 {
-			return
-		}
-		if err := r.host.Publish(ctx, batch...); err != nil {
-			r.o.Log.Error("events of a room are lost: the host did not take them before the end", "events", len(batch)+len(r.events), "error", err)
-			return
-		}
-		batch = batch[:0]
-	}
-}
-
-// publish hands a batch over. It only returns an error when ctx has ended.
-func (r *Room) publish(ctx context.Context, batch []sdk.Event) error {
-	pause := 100 * time.Millisecond
-	for {
-		err := r.host.Publish(ctx, batch...)
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !sdk.KindOf(err).Temporary():
-			return r.publishEach(ctx, batch, err)
-		}
-		wait := pause
-		var e *sdk.Error
-		if errors.As(err, &e) && e.After > 0 {
-			wait = e.After
-		}
-		r.o.Log.Warn("host takes no events now", "events", len(batch), "retry", wait, "error", err)
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		}
-		pause = min(2*pause, 10*time.Second)
-	}
-}
-
-// publishEach finds the event that the host refuses for good, and goes on
-// without it.
-func (r *Room) publishEach(ctx context.Context, batch []sdk.Event, why error) error {
-	if len(batch) == 1 {
-		r.o.Log.Error("host refuses an event of a room", "kind", batch[0].Kind().String(), "error", why)
-		return nil
-	}
-	for i := range batch {
-		if err := r.publish(ctx, batch[i:i+1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// elsewhere stands in the path of an event for the link of another bridge.
-const elsewhere = "elsewhere"

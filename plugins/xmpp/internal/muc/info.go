@@ -19,6 +19,9 @@ type info struct {
 	stanzaIDs bool // XEP-0359: the room assigns ids and removes forged ones
 	occupants bool // XEP-0421
 	archive   bool // XEP-0313
+	record    bool // the archive's ids are those of live messages, so that it can tell what was missed
+	byID      bool // XEP-0313 §4.1.4: the archive finds messages by id
+	open      bool // XEP-0045 §4.2: all see the real addresses
 	stable    bool // XEP-0045 §7.4: the room keeps the id attribute
 }
 
@@ -82,6 +85,9 @@ func (i *info) read(query xmltok.Element) {
 	i.occupants = slices.Contains(i.features, convert.NSOccupantID)
 	i.stable = slices.Contains(i.features, "http://jabber.org/protocol/muc#stable_id")
 	i.archive = slices.Contains(i.features, convert.NSMAM)
+	i.record = i.archive && i.stanzaIDs
+	i.byID = slices.Contains(i.features, NSMAMExtended)
+	i.open = slices.Contains(i.features, "muc_nonanonymous")
 }
 
 // capabilities says what the room can express.

@@ -289,7 +289,7 @@ func (r *Room) presence(o *occupant, nick string, since time.Time) *packet.Prese
 	case !since.IsZero():
 		w.Start(packet.NSMUC, "history", xmltok.A("since", since.UTC().Format("2006-01-02T15:04:05Z"))).End()
 	case o == r.bot && r.o.Source:
-		w.Start(packet.NSMUC, "history", xmltok.A("maxstanzas", strconv.Itoa(prefill))).End()
+		w.Start(packet.NSMUC, "history", xmltok.A("maxstanzas", strconv.Itoa(r.historyWanted()))).End()
 	default:
 		w.Start(packet.NSMUC, "history", xmltok.A("maxchars", "0")).End()
 	}
@@ -298,6 +298,17 @@ func (r *Room) presence(o *occupant, nick string, since time.Time) *packet.Prese
 		p.Extensions = append(p.Extensions, x)
 	}
 	return p
+}
+
+// historyWanted is how much of its history the room is asked for: as much as it
+// has where nothing else tells what was missed.
+func (r *Room) historyWanted() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.about().record && !r.heardAt.IsZero() {
+		return knownMost
+	}
+	return prefill
 }
 
 // open accepts the default configuration of a room that we made, so that others

@@ -14,6 +14,7 @@ import (
 // member is somebody in the room, ours or not.
 type member struct {
 	jid  string // real bare JID; empty where the room does not show it
+	id   string // occupant-id (XEP-0421), where the room promises it
 	look string // convert.Skeleton of the nick
 	stay uint64 // counts joins, so that a new occupant under an old nick is somebody else
 }
@@ -77,7 +78,7 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 		clear(r.members)
 	}
 	if r.watcher == o {
-		r.come(nick, user)
+		r.come(nick, p, user)
 	}
 	self := user.Has(110) || nick == o.nick && o.phase == joining
 	if !self {
@@ -90,6 +91,9 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 		o.phase, o.nick = in, nick // the service may have changed the nick: status 210
 		o.barred = false
 		r.nicks[nick] = o
+		if o == r.bot {
+			r.began()
+		}
 		o.say(answer{created: user.Has(201)})
 	case in:
 		if o.nick != nick {
@@ -102,7 +106,7 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 }
 
 // come notes an occupant of the room.
-func (r *Room) come(nick string, user packet.MUCUser) {
+func (r *Room) come(nick string, p *packet.Presence, user packet.MUCUser) {
 	m := r.members[nick]
 	if m == nil {
 		if len(r.members) >= maxMembers {
@@ -114,6 +118,9 @@ func (r *Room) come(nick string, user packet.MUCUser) {
 	}
 	if jid := user.Item().JID; jid != "" {
 		m.jid = convert.Bare(jid)
+	}
+	if r.about().occupants {
+		m.id = occupantID(&p.Attrs)
 	}
 }
 

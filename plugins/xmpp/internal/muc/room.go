@@ -56,13 +56,16 @@ type Options struct {
 	SelfPing   time.Duration // silence after which an occupant asks whether it is still in (XEP-0410); 0 = never
 	Settle     time.Duration // how long a join, a reflection or a reconnect is waited for
 
+	CatchUp CatchUp // bounds of what is read after a time without us
+	Store   Store   // keeps up to where the room has been heard; nil = only as long as the Room lives
+
 	Now func() time.Time
 	Log *slog.Logger
 }
 
 // Bounds of what a room keeps in memory.
 const (
-	maxWaiting = 4096 // events that the host has not taken yet; a full buffer stops the reading
+	maxWaiting = 4096 // messages that the host has not taken yet; a full buffer stops the reading
 	maxSeen    = 4096 // messages whose ids are remembered for corrections and replies
 	maxMembers = 4096 // occupants whose addresses are known
 	prefill    = 50   // messages of the history that are asked for to know their ids
@@ -74,8 +77,10 @@ type Room struct {
 	stream Stream
 	host   Host
 
-	wake   chan struct{}   // cap 1: something for Run to look at
-	events chan *sdk.Event // to the pump; closed never
+	wake  chan struct{} // cap 1: something for Run to look at
+	heard chan heard    // to the pump; closed never
+	space chan struct{} // cap 1: the pump has taken something from heard
+	let   chan struct{} // cap 1: asking has changed, or something was missed
 
 	mu        sync.Mutex
 	up        bool
@@ -95,7 +100,24 @@ type Room struct {
 	looked    *looked         // what the last search of the archive found
 	doubted   map[string]bool // messages sent on this stream whose reflection did not come
 	seen      *seen
-	topic     string
+	past      *seen // messages that were looked up
+
+	asked    map[string]*replay // queries of the archive under way
+	queries  int
+	asking   int    // queries that the pump waits for
+	missed   bool   // something was left to the archive; nothing is queued until it is read
+	enqueued uint64 // messages that went to the pump
+	done     uint64 // messages that the pump has handed over
+	tail     tail
+
+	mark        mark      // up to where the room has been heard; written by the pump alone
+	heardAt     time.Time // mark.At, for others than the pump
+	replaySince time.Time // mark.At when the link's own occupant came in
+	recent      *ring     // what has been heard; written by the pump alone
+	dirty       bool
+	saved       time.Time
+	again       time.Time // when the hole is read again; zero = there is none
+	lookAgain   time.Time // when the archive is asked again for single messages
 
 	state    sdk.Report
 	reported sdk.Report
@@ -114,11 +136,13 @@ func New(o Options, stream Stream, host Host) *Room {
 	if o.Settle <= 0 {
 		o.Settle = 20 * time.Second
 	}
+	o.CatchUp = o.CatchUp.withDefaults()
 	r := &Room{
 		o: o, stream: stream, host: host,
-		wake: make(chan struct{}, 1), events: make(chan *sdk.Event, maxWaiting), upped: make(chan struct{}),
+		wake: make(chan struct{}, 1), heard: make(chan heard, maxWaiting), space: make(chan struct{}, 1), let: make(chan struct{}, 1), upped: make(chan struct{}),
 		occupants: map[string]*occupant{}, byFrom: map[string]*occupant{}, nicks: map[string]*occupant{},
 		members: map[string]*member{}, pending: map[string]*pending{}, doubted: map[string]bool{}, seen: newSeen(maxSeen),
+		past: newSeen(maxPast), asked: map[string]*replay{}, recent: newRing(maxRecent),
 	}
 	r.bot = &occupant{from: o.BotFrom, want: o.BotNick, nick: o.BotNick, prefix: convert.MessagePrefix("groupchat", o.BotFrom, o.JID)}
 	r.occupants[""] = r.bot
@@ -245,6 +269,9 @@ func (r *Room) report(ctx context.Context) {
 // Run keeps the room until ctx ends: it joins where events are wanted, hands
 // events to the host, looks whether we are still in, and lets idle puppets go.
 func (r *Room) Run(ctx context.Context) error {
+	if r.loadMark(ctx) != nil {
+		return nil // ctx has ended before anything was begun
+	}
 	// The pump outlives the rest, so that what was heard before the end is
 	// handed over.
 	pumping, stopPump := context.WithCancel(context.WithoutCancel(ctx))

@@ -3,14 +3,10 @@ package muc
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
-	"bridgehost/plugins/xmpp/internal/packet"
-	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
 )
 
@@ -31,18 +27,6 @@ type looked struct {
 
 // maxLooked bounds the messages that are remembered of one search.
 const maxLooked = 50_000
-
-// replay collects what the room tells of the past: archive results by query id,
-// or the history that follows a join.
-type replay struct {
-	query string
-	want  map[string]bool // message ids
-	tag   string          // beginning of further ids that are wanted; empty = none
-	found map[string]hit
-	ended chan struct{} // closed when a history has ended; nil then, and for a query
-	last  string        // archive id of the result that came last
-	more  chan struct{} // cap 1: last has changed
-}
 
 // Bounds of a search.
 const (
@@ -162,106 +146,22 @@ func (r *Room) remember(stream, since time.Time, found map[string]hit) {
 func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, want map[string]bool) (map[string]hit, *sdk.Error) {
 	op := "search the archive of " + r.o.JID
 	found := map[string]hit{}
-	after := ""
-	for page := range maxPages {
-		q := &replay{query: "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(page), want: want, tag: r.o.Tag, found: found, more: make(chan struct{}, 1)}
-		last, done, err := r.page(ctx, o, q, since, after)
+	ask := question{start: since}
+	for range maxPages {
+		q := &replay{by: o, want: want, tag: r.o.Tag, found: found}
+		got, err := r.page(ctx, q, ask)
+		if errors.Is(err, errGone) {
+			return found, nil // the message that we stood at has expired: XEP-0059 §2.2
+		}
 		if err != nil {
 			return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive does not answer", Err: err}
 		}
-		if done || last == "" || last == after {
+		if got.complete || got.last == "" || got.last == ask.after {
 			return found, nil
 		}
-		after = last
+		ask.after = got.last
 	}
 	return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive is too long to look through"}
-}
-
-// page asks for one page of the archive (XEP-0313 §4, XEP-0059). Results come
-// before the answer on the stream, but the answer overtakes what still waits for
-// the link's handler, so the page ends when the result that it names as the last
-// has been handled.
-func (r *Room) page(ctx context.Context, o *occupant, q *replay, since time.Time, after string) (last string, done bool, err error) {
-	r.mu.Lock()
-	o.replay = q
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		o.replay = nil
-		r.mu.Unlock()
-	}()
-	payload, err := archiveQuery(q.query, since, after)
-	if err != nil {
-		return "", false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.o.Settle)
-	defer cancel()
-	answer, err := r.stream.IQ(ctx, &packet.IQ{Attrs: packet.Attrs{From: o.from, To: r.o.JID, Type: "set"}, Payload: payload})
-	if err != nil {
-		var refusal *packet.Error
-		if after != "" && errors.As(err, &refusal) && refusal.Condition == "item-not-found" {
-			return "", true, nil // the message that we stood at has expired: XEP-0059 §2.2
-		}
-		return "", false, err
-	}
-	fin := answer.Payload
-	set, _ := fin.Child(convert.NSRSM, "set")
-	last = set.ChildText(convert.NSRSM, "last")
-	for {
-		r.mu.Lock()
-		handled := last == "" || q.last == last
-		r.mu.Unlock()
-		if handled {
-			return last, fin.Get("complete") == "true", nil
-		}
-		select {
-		case <-q.more:
-		case <-ctx.Done():
-			return "", false, fmt.Errorf("wait for result %s: %w", last, ctx.Err())
-		}
-	}
-}
-
-func archiveQuery(id string, since time.Time, after string) (xmltok.Element, error) {
-	var w xmltok.Writer
-	w.Start(convert.NSMAM, "query", xmltok.A("queryid", id))
-	w.Start(convert.NSData, "x", xmltok.A("type", "submit"))
-	w.Start(convert.NSData, "field", xmltok.A("var", "FORM_TYPE"), xmltok.A("type", "hidden"))
-	w.Start(convert.NSData, "value").Text(convert.NSMAM).End().End()
-	w.Start(convert.NSData, "field", xmltok.A("var", "start"))
-	w.Start(convert.NSData, "value").Text(since.UTC().Format("2006-01-02T15:04:05Z")).End().End()
-	w.End()
-	w.Start(convert.NSRSM, "set")
-	w.Start(convert.NSRSM, "max").Text(strconv.Itoa(pageSize)).End()
-	if after != "" {
-		w.Start(convert.NSRSM, "after").Text(after).End()
-	}
-	return w.Element()
-}
-
-// archived takes one archive result. Only what comes from the room itself and
-// names the query under way counts (XEP-0313 §4.2). Called with mu held.
-func (r *Room) archived(o *occupant, result xmltok.Element) {
-	q := o.replay
-	if q == nil || q.query == "" || result.Get("queryid") != q.query {
-		return
-	}
-	q.last = result.Get("id")
-	select {
-	case q.more <- struct{}{}:
-	default:
-	}
-	forwarded, ok := result.Child(convert.NSForward, "forwarded")
-	if !ok {
-		return
-	}
-	for e := range forwarded.Children() {
-		if e.Name.Local != "message" {
-			continue
-		}
-		origin, _ := e.Child(packet.NSStanzaID, "origin-id")
-		q.take(convert.Resource(e.Get("from")), e.Get("id"), origin.Get("id"), result.Get("id"))
-	}
 }
 
 // take notes a message if it is one of those looked for.

@@ -1,6 +1,10 @@
 package muc
 
-import "bridgehost/sdk"
+import (
+	"strings"
+
+	"bridgehost/sdk"
+)
 
 // sight is a message that was seen in the room.
 type sight struct {
@@ -8,6 +12,7 @@ type sight struct {
 	author string       // identity of its sender
 	joins  uint64       // which stay of the sender; 0 = not known
 	from   string       // occupant JID of its sender, for replies
+	gone   bool         // it was taken back before it could cross
 	keys   [2]string    // under which it is filed
 }
 
@@ -52,3 +57,17 @@ func (s *seen) message(author, id string) *sight { return s.byMessage[author+"\x
 
 // stanza finds a message by its stanza-id; nil when it is not known.
 func (s *seen) stanza(id string) *sight { return s.byStanza[id] }
+
+// last gives the newest n messages as a mark keeps them, oldest first.
+func (s *seen) last(n int) []stored {
+	var list []stored
+	for i := range s.ring {
+		v := s.ring[(s.at+i)%len(s.ring)]
+		if v == nil {
+			continue
+		}
+		message := strings.TrimPrefix(v.keys[0], v.author+"\x00")
+		list = append(list, stored{Remote: v.remote, Author: v.author, From: v.from, Message: message, Stanza: v.keys[1]})
+	}
+	return list[max(0, len(list)-n):]
+}
