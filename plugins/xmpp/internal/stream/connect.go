@@ -58,6 +58,7 @@ func (s *Session) connect(ctx context.Context, last *managed, inbox chan<- inIte
 			errs = append(errs, fmt.Errorf("connect to %s: %w", t.addr, err))
 			continue
 		}
+		conn = promptly(conn)
 		est, err := s.negotiate(ctx, conn, t, last, inbox)
 		if err == nil {
 			return est, nil
