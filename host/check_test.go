@@ -25,9 +25,16 @@ type speakerOptions struct {
 	Address string `cfg:"address,required" doc:"host:port"`
 	Secret  string `cfg:"secret,secret" doc:"secret"`
 	Count   int    `cfg:"count" doc:"a number" min:"1" max:"9"`
+	CA      string `cfg:"ca,file" doc:"a file"`
 }
 
-func (s speaker) Describe() sdk.Manifest { return sdk.Manifest{ID: "speaker", Facets: s.facets} }
+func (s speaker) Describe() sdk.Manifest {
+	schema, err := settings.Schema(speakerOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return sdk.Manifest{ID: "speaker", Facets: s.facets, Schema: schema}
+}
 
 func (s speaker) Open(cfg sdk.Config, _ sdk.Host) (sdk.Link, error) {
 	var o speakerOptions
@@ -36,6 +43,11 @@ func (s speaker) Open(cfg sdk.Config, _ sdk.Host) (sdk.Link, error) {
 	}
 	if o.Address == "broken" {
 		return nil, errors.New("no such wire")
+	}
+	if o.CA != "" {
+		if _, err := os.Stat(o.CA); err != nil {
+			return nil, err
+		}
 	}
 	return s.link, nil
 }
@@ -179,6 +191,16 @@ func TestCheckGateways(t *testing.T) {
 		"14: the link c cannot be part of a gateway: its plugin write cannot look up addresses (resolver) (name a link with the plugin talk, or join")
 	wantFaults(t, checkText(t, links+"[[gateway]]\nlinks = [\"d\", \"a\"]\nfilters = [\"b\"]\n"),
 		"4: the gateway d-a uses this link as a filter", "14: the link d cannot be part of a gateway: its plugin listen takes no deliveries (deliverer) and cannot look up")
+}
+
+// TestCheckFilesOfPlugins finds files that plugins' tables name from the folder of
+// the configuration, wherever the process runs.
+func TestCheckFilesOfPlugins(t *testing.T) {
+	const text = "[link.a]\nplugin = \"talk\"\n[link.a.config]\nca = \"FILE\"\ncount = 10\n"
+	wantFaults(t, checkText(t, strings.Replace(text, "FILE", "nowhere.pem", 1)),
+		"3: address: is missing", "4: ca: there is no file /", "5: count: 10")
+	wantFaults(t, checkText(t, "[link.a]\nplugin = \"talk\"\nconfig = { address = \"x\", ca = \"bridgehost.toml\" }\n"))
+	wantFaults(t, checkText(t, "[link.a]\nplugin = \"talk\"\nconfig = { address = \"broken\", ca = \"x\" }\n"), "3: ca: there is no file")
 }
 
 func TestCheckFileThatIsNotThere(t *testing.T) {

@@ -32,6 +32,7 @@ type pluginSpec struct {
 	memory  int64
 	time    time.Duration
 	trusted bool
+	base    string // folder from which relative paths are meant
 }
 
 // launcher makes instances of plugins: built-in ones and foreign executables
@@ -53,6 +54,15 @@ func (l *launcher) Launch(ctx context.Context, spec supervise.Spec) (supervise.I
 	if !ok {
 		return nil, fmt.Errorf("link %s: no plugin is named", spec.Link)
 	}
+	inst, err := l.start(ctx, spec, p)
+	if err != nil {
+		return nil, err
+	}
+	return based(inst, p.base), nil
+}
+
+// start makes the instance itself.
+func (l *launcher) start(ctx context.Context, spec supervise.Spec, p pluginSpec) (supervise.Instance, error) {
 	log := l.log.With("link", spec.Link)
 	switch {
 	case p.module != "":

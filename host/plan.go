@@ -81,7 +81,7 @@ func linkNames(cfg *config.Config) []string {
 func linkSpec(cfg *config.Config, name string) supervise.Spec {
 	l := cfg.Links[name]
 	p := pluginSpec{sha256: l.SHA256, grant: l.Grant, hosts: l.AllowHosts, private: l.Private(), memory: int64(l.Limits.Memory),
-		time: time.Duration(l.Limits.Time), trusted: l.Trusted, secrets: map[string]string{}}
+		time: time.Duration(l.Limits.Time), trusted: l.Trusted, secrets: map[string]string{}, base: cfg.Base(name)}
 	for k, v := range l.Secrets {
 		p.secrets[k] = string(v)
 	}

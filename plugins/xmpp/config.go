@@ -71,7 +71,7 @@ func (p plaintext) allowed() stream.Plaintext {
 }
 
 type tlsOptions struct {
-	CAFile     string    `cfg:"ca_file" doc:"PEM file of the authority that signed the server's certificate"`
+	CAFile     string    `cfg:"ca_file,file" doc:"PEM file of the authority that signed the server's certificate"`
 	ServerName string    `cfg:"server_name" doc:"name in the certificate, if it is not the domain"`
 	Direct     bool      `cfg:"direct" doc:"TLS from the first byte (XEP-0368)"`
 	Plaintext  plaintext `cfg:"plaintext" doc:"where the stream may go without TLS"`

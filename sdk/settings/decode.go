@@ -77,10 +77,11 @@ func (d *decoder) fault(key, problem, remedy string) {
 
 // field is one key of a struct.
 type field struct {
-	name             string
-	value            reflect.Value
-	required, secret bool
-	min, max, doc    string
+	name          string
+	value         reflect.Value
+	required      bool
+	secret, file  bool
+	min, max, doc string
 }
 
 // fieldsOf lists the keys of a struct in order, with those of embedded structs.
@@ -98,6 +99,7 @@ func fieldsOf(v reflect.Value) []field {
 			for o := range strings.SplitSeq(options, ",") {
 				fd.required = fd.required || o == "required"
 				fd.secret = fd.secret || o == "secret"
+				fd.file = fd.file || o == "file"
 			}
 			out = append(out, fd)
 		}

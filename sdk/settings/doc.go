@@ -16,9 +16,12 @@
 //	c := config{Timeout: 20 * time.Second} // defaults are what is there before
 //	err := settings.Decode(cfg.JSON, &c)
 //
-// Tags: cfg names the key, with the options required (it must be written) and
-// secret (its value never appears in a text); a field without the tag is left
-// alone. doc is for [Schema]; min and max bound numbers, durations, sizes, and
+// Tags: cfg names the key, with the options required (it must be written),
+// secret (its value never appears in a text) and file (it names a file to read);
+// a field without the tag is left alone. When a plugin hands [Schema] to the host
+// in its manifest, the host makes relative paths of keys with the option file
+// absolute, from the folder of the configuration file that they stand in, and
+// reports files that are not there, at their position. doc is for [Schema]; min and max bound numbers, durations, sizes, and
 // the length of strings and lists. Embedded structs without a tag share the
 // table of the struct around them.
 //

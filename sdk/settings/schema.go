@@ -44,6 +44,9 @@ func tableSchema(v reflect.Value, depth int) (map[string]any, error) {
 		if text, ok := defaultOf(f.value); ok && !f.secret {
 			p["default"] = text
 		}
+		if f.file {
+			markFiles(p)
+		}
 		if f.secret {
 			p = map[string]any{"anyOf": []any{p, secretSchema()}, "description": f.doc}
 		}
@@ -57,6 +60,22 @@ func tableSchema(v reflect.Value, depth int) (map[string]any, error) {
 		s["required"] = required
 	}
 	return s, nil
+}
+
+// FileFormat is the format (JSON Schema, "format") of texts that name files of the
+// operator: see the option file in the documentation of the package.
+const FileFormat = "file"
+
+// markFiles gives all texts of a schema the format of files.
+func markFiles(p map[string]any) {
+	if p["type"] == "string" {
+		p["format"] = FileFormat
+	}
+	for _, inner := range []string{"items", "additionalProperties"} {
+		if q, ok := p[inner].(map[string]any); ok {
+			markFiles(q)
+		}
+	}
 }
 
 // secretSchema is the form in which the operator names a secret.

@@ -233,3 +233,25 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestSchemaMarksFiles gives texts that name files a format of their own, in lists
+// and tables as well, and no others.
+func TestSchemaMarksFiles(t *testing.T) {
+	text, err := settings.Schema(struct {
+		CA   string            `cfg:"ca,file" doc:"PEM file"`
+		All  []string          `cfg:"all,file"`
+		Tags map[string]string `cfg:"tags,file"`
+		Name string            `cfg:"name"`
+	}{CA: "ca.pem"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"ca":{"default":"ca.pem","description":"PEM file","format":"file","type":"string"}`, `"all":{"items":{"format":"file","type":"string"},"type":"array"}`,
+		`"tags":{"additionalProperties":{"format":"file","type":"string"},"type":"object"}`, `"name":{"type":"string"}`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("got %s, want %s in it", text, want)
+		}
+	}
+}
