@@ -59,14 +59,10 @@ func (r *Room) unheard(h *heard) bool {
 	if r.o.Now().Sub(h.at) > r.o.CatchUp.MaxAge {
 		return false
 	}
-	switch {
-	case h.stanza != "":
-		return h.at.After(r.replaySince.Add(-overlap)) && !r.recent.has(h.stanza)
-	case h.m.ID != "":
-		return h.at.After(r.replaySince.Add(-overlap)) && !r.recent.has(echoKey(h.m, h.nick))
-	default:
+	if h.stanza == "" && h.m.ID == "" { // the same words may be said again
 		return h.at.After(r.replaySince)
 	}
+	return h.at.After(r.replaySince.Add(-overlap)) && !r.recent.has(h.key())
 }
 
 // catchUp reads what was said since the mark from the archive and publishes it.

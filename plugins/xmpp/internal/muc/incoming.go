@@ -148,6 +148,9 @@ func (r *Room) history(o *occupant, m *packet.Message, nick string) (h heard, to
 		return h, true, true
 	}
 	r.file(r.seen, &h)
+	if !r.about().record && !r.recent.has(h.key()) {
+		r.recent.add(h.key())
+	}
 	return h, true, false
 }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/sdk"
 )
 
@@ -48,7 +47,7 @@ type tail struct {
 
 const (
 	saveEvery   = 2 * time.Second // a mark is written that often at most
-	maxRecent   = 512             // messages that are known to have been heard
+	maxRecent   = 2 * maxWaiting  // messages that are known to have been heard
 	storedMost  = 100             // of what a mark keeps of a room without an archive
 	maxMarkSize = 60 << 10
 )
@@ -128,11 +127,7 @@ func (r *Room) passed(batch []heard) {
 		if h.hole || h.entry {
 			continue
 		}
-		if h.stanza != "" {
-			r.recent.add(h.stanza)
-		} else {
-			r.recent.add(echoKey(h.m, h.nick))
-		}
+		r.recent.add(h.key())
 		if whole && (!h.past || h.at.After(r.mark.At)) {
 			r.moveMark(h.stanza, h.at)
 		}
@@ -154,8 +149,21 @@ func (r *Room) behindTail() bool {
 	return r.tail.id != "" && r.tail.after <= r.done && !r.mark.At.IsZero() && r.tail.at.After(r.mark.At)
 }
 
-// echoKey recognises a message that has no id by the room.
-func echoKey(m *packet.Message, nick string) string { return "#" + digest(nick, m.ID, m.Body()) }
+// wasHeard reports whether a message has been handed over already: the archive
+// and the live room both tell it.
+func (r *Room) wasHeard(h *heard) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return h.stanza != "" && r.recent.has(h.stanza)
+}
+
+// key recognises a message: by the room's id, else by what its sender wrote.
+func (h *heard) key() string {
+	if h.stanza != "" {
+		return h.stanza
+	}
+	return "#" + digest(h.nick, h.m.ID, h.m.Body())
+}
 
 // keep writes the mark if it has moved, not too often unless it is the last time.
 func (r *Room) keep(ctx context.Context, last bool) {
@@ -206,15 +214,16 @@ func (r *Room) idle() time.Duration {
 
 // ring remembers the last keys that were added.
 type ring struct {
+	most int
 	keys map[string]int // how often in list
 	list []string
 	at   int
 }
 
-func newRing(n int) *ring { return &ring{keys: map[string]int{}, list: make([]string, 0, n)} }
+func newRing(n int) *ring { return &ring{most: n, keys: map[string]int{}} }
 
 func (g *ring) add(key string) {
-	if len(g.list) < cap(g.list) {
+	if len(g.list) < g.most {
 		g.list = append(g.list, key)
 		g.keys[key]++
 		return

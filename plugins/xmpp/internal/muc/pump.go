@@ -87,7 +87,7 @@ func (r *Room) tell(ctx context.Context, batch []heard) bool {
 	events := make([]sdk.Event, 0, len(batch))
 	for i := range batch {
 		h := &batch[i]
-		if h.hole || h.stanza != "" && r.recent.has(h.stanza) {
+		if h.hole || r.wasHeard(h) {
 			continue
 		}
 		if ev, ok := r.news(ctx, h); ok {
@@ -116,7 +116,7 @@ func (r *Room) flush(ctx context.Context, events []sdk.Event) {
 		if !ok || h.hole {
 			break
 		}
-		if h.stanza != "" && r.recent.has(h.stanza) {
+		if r.wasHeard(&h) {
 			continue
 		}
 		if ev, ok := r.news(ctx, &h); ok {

@@ -113,7 +113,7 @@ type Room struct {
 	mark        mark      // up to where the room has been heard; written by the pump alone
 	heardAt     time.Time // mark.At, for others than the pump
 	replaySince time.Time // mark.At when the link's own occupant came in
-	recent      *ring     // what has been heard; written by the pump alone
+	recent      *ring     // what has been heard
 	dirty       bool
 	saved       time.Time
 	again       time.Time // when the hole is read again; zero = there is none
