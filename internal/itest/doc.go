@@ -23,7 +23,8 @@
 //	}
 //
 // [Slix] is a client built on slixmpp, which shares no code with this project: what it sees is what a person's client sees.
-// [SendXMPP] runs go-sendxmpp for one message.
+// It can say all that people's clients say, and [Event] has what it saw as facts. [SendXMPP] runs go-sendxmpp for one message.
+// [ConverseOn] is Converse.js in a headless Chromium, driven by its own buttons and read as it is shown.
 //
 // A program that is not installed skips the test with the reason, unless BRIDGEHOST_REQUIRE_SERVERS=1 (set by make test),
 // which makes it a failure: a continuous integration run cannot turn green by skipping.
