@@ -371,6 +371,62 @@ func TestPingTimeout(t *testing.T) {
 }
 
 // A handler that takes nothing costs the stream, not the process.
+// TestCaseFloodOfAnswers: a handler that answers each message keeps up with a flood, though the server's confirmations stand behind it.
+func TestCaseFloodOfAnswers(t *testing.T) {
+	const n = 5000 // more than inbox, queue and unconfirmed together
+	answered := make(chan int, 1)
+	addr := fake(t, func(p *peer) {
+		p.component()
+		var pings []string
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			for i := range n {
+				p.send("<message from='a@example.com' to='example.com' id='m%d'><body>hello</body></message>", i)
+			}
+		}()
+		count := 0
+		for count < n {
+			got := p.expect(">")
+			switch {
+			case got == "":
+				answered <- count
+				return
+			case strings.Contains(got, "</message>"):
+				count++
+			case strings.HasPrefix(got, "<iq"):
+				_, id, _ := strings.Cut(got, "id=")
+				id, _, _ = strings.Cut(id[1:], id[:1])
+				pings = append(pings, id)
+			}
+			select {
+			case <-sent:
+				for _, id := range pings {
+					p.send("<iq type='result' from='example.com' to='example.com' id='%s'/>", id)
+				}
+				pings = nil
+			default:
+			}
+		}
+		answered <- count
+		p.rest()
+	}, func(p *peer) { p.conn.Close() })
+	var r *running
+	up := make(chan struct{})
+	opt := fakeComponent(addr)
+	opt.HandlerTimeout = 10 * time.Second
+	r = start(t, opt, Handler{Message: func(ctx context.Context, m *packet.Message) {
+		<-up
+		if err := r.Send(ctx, message(m.To, m.From, "hello yourself")); err != nil {
+			t.Error(err)
+		}
+	}})
+	close(up)
+	if got := <-answered; got != n {
+		t.Errorf("%d answers to %d messages", got, n)
+	}
+}
+
 func TestHandlerStuck(t *testing.T) {
 	opt := fakeComponent(fake(t, func(p *peer) { p.component(); p.send("%s", strings.Repeat("<message/>", 10)); p.rest() }))
 	opt.Inbox, opt.HandlerTimeout = 1, 20*time.Millisecond

@@ -61,7 +61,7 @@ type flow struct {
 	queue   chan *outItem
 	urgent  chan *outItem // never waits for confirmations
 	nonza   chan []byte   // acknowledgements and requests for them
-	kick    chan struct{} // something was confirmed
+	kick    chan struct{} // something was confirmed, or cannot be heard
 	done    chan struct{} // the connection is ending
 	drained chan struct{} // the writer has ended and answered for all it knew
 	endOnce sync.Once
@@ -283,6 +283,7 @@ func (f *flow) pass(inbox chan<- inItem, it inItem) error {
 	default:
 	}
 	f.stalled.Store(true)
+	f.nudge()
 	defer f.stalled.Store(false)
 	t := time.NewTimer(f.s.opt.HandlerTimeout)
 	defer t.Stop()

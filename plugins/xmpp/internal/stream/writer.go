@@ -39,7 +39,7 @@ func (f *flow) write(ctx context.Context, resend []*outItem) error {
 	}
 	for {
 		queue := f.queue
-		if f.managed.ledger.len() >= f.s.opt.Unconfirmed {
+		if f.doubtful() {
 			queue = nil
 		}
 		select {
@@ -70,6 +70,19 @@ func (f *flow) write(ctx context.Context, resend []*outItem) error {
 	}
 }
 
+// maxUnheard is how many times Options.Unconfirmed may be in doubt while the reader waits for the handler.
+const maxUnheard = 32
+
+// doubtful reports whether enough is in doubt, so that nothing more is written. While the reader waits for the handler it cannot hear a
+// confirmation, and the handler may be waiting for us: a flood of messages that each get an answer would stop both for good.
+func (f *flow) doubtful() bool {
+	limit := f.s.opt.Unconfirmed
+	if f.stalled.Load() {
+		limit *= maxUnheard
+	}
+	return f.managed.ledger.len() >= limit
+}
+
 // take puts an item into the batch and the ledger, unless its sender has given up.
 func (f *flow) take(b *batch, it *outItem) {
 	if it.state.CompareAndSwap(itemQueued, itemTaken) {
@@ -81,7 +94,7 @@ func (f *flow) take(b *batch, it *outItem) {
 // gather adds what waits without waiting for more.
 func (f *flow) gather(b *batch, queue chan *outItem) {
 	for len(b.buf) < maxBatch {
-		if f.managed.ledger.len() >= f.s.opt.Unconfirmed {
+		if f.doubtful() {
 			queue = nil
 		}
 		select {
