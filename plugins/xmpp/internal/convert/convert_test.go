@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -84,9 +85,10 @@ func TestPuppetLocal(t *testing.T) {
 func TestRemote(t *testing.T) {
 	for _, id := range []ID{
 		{Room: "r@m", Stanza: "s", Message: "m"}, {Room: "r@m", Message: "m|%7C", From: "n|x"}, {Room: "r@m", Stanza: "a%b|c:d"},
+		{Room: "a b", Message: "m", Origin: "o", From: "x@y"}, {Room: "r@m", Stanza: "s", More: []string{"t", "u|"}},
 	} {
 		got, ok := ParseRemote(id.Remote())
-		if !ok || got != id {
+		if !ok || !reflect.DeepEqual(got, id) {
 			t.Errorf("%+v comes back as %+v, %v", id, got, ok)
 		}
 	}
@@ -127,12 +129,14 @@ func TestCompose(t *testing.T) {
 	}{
 		{name: "text", item: sdk.Item{Text: sdk.NewText("a\nb")}, body: "a\nb"},
 		{name: "author", item: sdk.Item{Text: sdk.NewText("a")}, style: Style{Author: "Ana"}, body: "Ana: a", loss: "author"},
-		{name: "spans", item: sdk.Item{Text: &sdk.Text{Plain: "a", Spans: []sdk.Span{{End: 1}}}}, body: "a", loss: "markup"},
+		{name: "spans", item: sdk.Item{Text: &sdk.Text{Plain: "a", Spans: []sdk.Span{{End: 1}}}}, body: "*a*"},
+		{name: "spans in a word", item: sdk.Item{Text: &sdk.Text{Plain: "ab", Spans: []sdk.Span{{End: 1, Start: 0}, {Start: 1, End: 2, Kind: sdk.SpanItalic}}}}, body: "*a*b", loss: "markup"},
 		{name: "title", item: sdk.Item{Title: "T", Text: sdk.NewText("a")}, body: "T\na"},
 		{name: "warning", item: sdk.Item{Warning: "a\nb", Text: sdk.NewText("c")}, body: "[a b]\nc", loss: "warning"},
 		{name: "controls", item: sdk.Item{Text: sdk.NewText("a\x00b\r\nc\rd\ufffee")}, body: "a\ufffdb\nc\nd\ufffde", loss: "text"},
 		{name: "styling", item: sdk.Item{Text: sdk.NewText("a *b*")}, body: "a *b*", plain: true},
-		{name: "styled", item: sdk.Item{Text: sdk.NewText("a *b*"), Native: map[string][]byte{nativeUnstyled: []byte("0")}}, body: "a *b*"},
+		{name: "as it came", item: sdk.Item{Text: &sdk.Text{Plain: "a", Spans: []sdk.Span{{Kind: sdk.SpanQuote, End: 1}}}, Native: map[string][]byte{nativeBody: []byte(">a")}}, body: ">a"},
+		{name: "changed since", item: sdk.Item{Text: &sdk.Text{Plain: "b", Spans: []sdk.Span{{Kind: sdk.SpanQuote, End: 1}}}, Native: map[string][]byte{nativeBody: []byte(">a")}}, body: "> b"},
 		{name: "file", item: sdk.Item{Media: []sdk.Media{{URL: "https://x/a"}}}, body: "https://x/a", url: "https://x/a"},
 		{name: "file with text", item: sdk.Item{Text: sdk.NewText("t"), Media: []sdk.Media{{URL: "https://x/a", Alt: "b"}}}, body: "t\nhttps://x/a (b)", loss: "media"},
 		{name: "file without address", item: sdk.Item{Media: []sdk.Media{{Name: "a.png"}}}, body: "[file a.png]", loss: "media"},

@@ -99,6 +99,10 @@ func prune(v any) any {
 			if x == 0 {
 				delete(m, k)
 			}
+		case bool:
+			if !x {
+				delete(m, k)
+			}
 		case map[string]any:
 			if len(x) == 0 {
 				delete(m, k)

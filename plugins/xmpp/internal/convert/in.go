@@ -1,22 +1,20 @@
 package convert
 
 import (
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
 )
 
-// Kind says what a groupchat message is about.
+// Kind says what a message is about.
 type Kind uint8
 
-// Kinds of groupchat message.
+// Kinds of message.
 const (
-	Nothing  Kind = iota // nothing that crosses: chat states, markers, empty messages
+	Nothing  Kind = iota // nothing that lasts: chat states, markers, receipts, empty messages; see Reading's other fields
 	Text                 // a new item
 	Correct              // a new version of Reading.Target (XEP-0308)
 	Retract              // Reading.Target is taken back by its sender (XEP-0424)
@@ -24,20 +22,34 @@ const (
 	React                // the sender's reactions to Reading.Target (XEP-0444)
 	Topic                // a new topic (XEP-0045 §8.1)
 	Sealed               // end-to-end encrypted (XEP-0380, XEP-0384)
+	Invited              // an invitation to a room: Reading.Invite (XEP-0249, XEP-0045 §7.8)
+	Wrapped              // another message inside, which counts only after Unwrap and a look at who wrapped it (XEP-0280, XEP-0313)
 )
 
-// Reading is what a groupchat message says. References are still as the message
-// makes them: Target is a message id for Correct and a stanza-id for all others.
+// Reading is what a message says. References are still as the message makes them. In a room Target is a message id for Correct and a
+// stanza-id for all others, and ReplyTo is a stanza-id. In a chat all are ids of messages; PartsOf tells whether one is a part of a delivery.
 type Reading struct {
 	Kind      Kind
 	ID        ID
 	Item      sdk.Item // for Text, Correct, Sealed; Origin.ID is ID.Remote()
 	Target    string
-	ReplyTo   string // stanza-id that the message answers (XEP-0461)
-	Reactions []string
+	ReplyTo   string   // what the message answers (XEP-0461)
+	ReplyAt   string   // JID of its sender as the message tells it; may be empty, and proves nothing
+	Reactions []string // the complete set, for React
 	Topic     string
 	Moderator string // XEP-0425: nick of who moderated; may be empty
 	Reason    string
+	Invite    *Invite // for Invited
+
+	Nick           string    // how the sender wants to be called (XEP-0172), as Nick makes it; proves nothing
+	Thread, Parent string    // thread and parent thread (RFC 6121 §5.2.5)
+	Private        bool      // marked as a private message of a room (XEP-0045 §7.5)
+	Delayed        bool      // has a delay stamp (XEP-0203): kept somewhere on its way
+	State          ChatState // XEP-0085
+	Signals        []Signal  // State, receipts (XEP-0184) and markers (XEP-0333) as signals
+	WantsReceipt   bool      // XEP-0184: the sender asks for a receipt
+	WantsMarker    bool      // XEP-0333: the sender asks for a marker
+	Hints          Hints     // XEP-0334
 }
 
 // Room is what a reading needs to know about the room.
@@ -58,23 +70,85 @@ func FromGroupchat(m *packet.Message, room Room, now time.Time) Reading {
 	if r.ID.Message == "" {
 		r.ID.Message = m.OriginID()
 	}
+	r.readSigns(m)
 	switch {
+	case wraps(m):
+		r.Kind = Wrapped
 	case r.readRetraction(m, nick == ""):
 	case m.HasSubject() && !m.HasBody() && !m.HasThread:
 		r.Kind, r.Topic = Topic, m.Subject()
+	default:
+		r.readContent(m)
+	}
+	r.finish(m, now)
+	return r
+}
+
+// FromChat reads a message of type chat or normal (or none, which is normal). It
+// gives Nothing for an error, and for a message of type groupchat or headline.
+// ID.From is the sender's bare JID and ID.Room the bare JID of whom it is to.
+func FromChat(m *packet.Message, now time.Time) Reading {
+	r := Reading{ID: ID{Room: Bare(m.To), Message: m.ID, From: Bare(m.From)}}
+	switch m.Type {
+	case "", "chat", "normal":
+	default:
+		return r
+	}
+	if origin := m.OriginID(); r.ID.Message == "" {
+		r.ID.Message = origin
+	} else if origin != r.ID.Message {
+		r.ID.Origin = origin
+	}
+	r.readSigns(m)
+	switch {
+	case wraps(m):
+		r.Kind = Wrapped
+	case r.readInvite(m):
+	case r.readRetraction(m, false):
+	default:
+		r.readContent(m)
+	}
+	if (r.Kind == Text || r.Kind == Correct) && m.Subject() != "" {
+		r.Item.Title = oneLine(m.Subject())
+	}
+	r.finish(m, now)
+	return r
+}
+
+// readContent reads what chats and rooms have in common.
+func (r *Reading) readContent(m *packet.Message) {
+	switch {
 	case r.readSealed(m):
 	case r.readReactions(m):
-	case m.Body() != "":
+	default:
 		r.readText(m)
 	}
-	if r.Kind == Text || r.Kind == Correct || r.Kind == Sealed {
-		r.Item.Origin.ID = r.ID.Remote()
-		r.Item.Created = sentAt(m, now)
-		if r.Kind == Correct {
-			r.Item.Edited = r.Item.Created
+}
+
+// finish dates what was read and gives it its name.
+func (r *Reading) finish(m *packet.Message, now time.Time) {
+	if r.Kind != Text && r.Kind != Correct && r.Kind != Sealed {
+		return
+	}
+	r.Item.Origin.ID = r.ID.Remote()
+	r.Item.Created = sentAt(m, now)
+	r.Item.Language = bodyLang(m)
+	if r.Kind == Correct {
+		r.Item.Edited = r.Item.Created
+	}
+}
+
+// bodyLang gives the language of the body that packet.Message.Body chooses.
+func bodyLang(m *packet.Message) string {
+	for _, b := range m.Bodies {
+		if strings.EqualFold(b.Lang, m.Lang) {
+			return b.Lang
 		}
 	}
-	return r
+	if len(m.Bodies) > 0 {
+		return m.Bodies[0].Lang
+	}
+	return m.Lang
 }
 
 // sentAt gives when the message was sent: its oldest believable stamp, never in the future.
@@ -87,7 +161,7 @@ func sentAt(m *packet.Message, now time.Time) time.Time {
 }
 
 // readRetraction reads XEP-0424 and XEP-0425 in both versions. A moderation
-// counts only from the room itself (XEP-0425 §4), a retraction only from an occupant.
+// counts only from the room itself (XEP-0425 §4), a retraction only from a person.
 func (r *Reading) readRetraction(m *packet.Message, fromRoom bool) bool {
 	if e, ok := m.Extension(NSRetract, "retract"); ok {
 		mod, moderated := e.Child(NSModerate, "moderated")
@@ -145,9 +219,15 @@ func (r *Reading) readSealed(m *packet.Message) bool {
 			if scheme == "" {
 				scheme = s.space
 			}
+			if _, speaks := e.Child(s.space, "payload"); !speaks && s.local == "encrypted" && !m.HasBody() {
+				return true // OMEMO exchanges keys and says nothing (XEP-0384 §5.8)
+			}
 			data = e.Standalone()
 			break
 		}
+	}
+	if scheme == "" && strings.HasPrefix(m.Body(), "?OTR") {
+		scheme = NSOTR
 	}
 	if scheme == "" {
 		return false
@@ -157,8 +237,8 @@ func (r *Reading) readSealed(m *packet.Message) bool {
 	return true
 }
 
-// maxReactions bounds how many different reactions of one sender are read.
-const maxReactions = 32
+// MaxReactions bounds how many different reactions of one sender are read.
+const MaxReactions = 32
 
 func (r *Reading) readReactions(m *packet.Message) bool {
 	e, ok := m.Extension(NSReactions, "reactions")
@@ -169,72 +249,12 @@ func (r *Reading) readReactions(m *packet.Message) bool {
 	seen := map[string]bool{}
 	for c := range e.Children() {
 		text := strings.TrimSpace(c.Text())
-		if c.Is(NSReactions, "reaction") && text != "" && len(text) <= 64 && !seen[text] && len(seen) < maxReactions {
+		if c.Is(NSReactions, "reaction") && text != "" && len(text) <= 64 && !seen[text] && len(seen) < MaxReactions {
 			seen[text] = true
 			r.Reactions = append(r.Reactions, text)
 		}
 	}
 	return true
-}
-
-// readText reads a message with a body, which may be a correction or a reply.
-func (r *Reading) readText(m *packet.Message) {
-	r.Kind = Text
-	body := m.Body()
-	if e, ok := m.Extension(NSReply, "reply"); ok && e.Get("id") != "" {
-		r.ReplyTo = e.Get("id")
-		body = withoutFallback(m, NSReply, body)
-	}
-	if e, ok := m.Extension(NSCorrect, "replace"); ok && e.Get("id") != "" {
-		r.Kind, r.Target = Correct, e.Get("id")
-	}
-	r.Item.Text = sdk.NewText(body)
-	r.Item.Language = m.Lang
-	r.Item.Native = map[string][]byte{nativeUnstyled: []byte("0")}
-	if _, ok := m.Extension(NSStyling, "unstyled"); ok {
-		r.Item.Native[nativeUnstyled][0] = '1'
-	}
-	r.readFile(m, body)
-}
-
-// readFile reads XEP-0066: an address that is the whole body is a file, and not text.
-func (r *Reading) readFile(m *packet.Message, body string) {
-	e, ok := m.Extension(NSOOB, "x")
-	if !ok {
-		return
-	}
-	url := strings.TrimSpace(e.ChildText(NSOOB, "url"))
-	if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
-		return
-	}
-	r.Item.Media = []sdk.Media{{URL: url, Alt: e.ChildText(NSOOB, "desc")}}
-	if strings.TrimSpace(body) == url {
-		r.Item.Text = nil
-	}
-}
-
-// withoutFallback cuts the parts of the body that are only there for clients
-// without the extension space (XEP-0428 §3.2); positions are code points.
-func withoutFallback(m *packet.Message, space, body string) string {
-	for _, e := range m.Extensions {
-		if !e.Is(NSFallback, "fallback") || e.Get("for") != space {
-			continue
-		}
-		part, ok := e.Child(NSFallback, "body")
-		if !ok {
-			continue
-		}
-		start, err1 := strconv.Atoi(part.Get("start"))
-		end, err2 := strconv.Atoi(part.Get("end"))
-		if err1 != nil || err2 != nil || start < 0 || end <= start || end > utf8.RuneCountInString(body) {
-			continue
-		}
-		runes := []rune(body)
-		if rest := string(runes[:start]) + string(runes[end:]); strings.TrimSpace(rest) != "" {
-			return rest
-		}
-	}
-	return body
 }
 
 // Resource gives the resourcepart of a JID: an occupant's nick.

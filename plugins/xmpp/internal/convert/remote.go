@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"bridgehost/sdk"
@@ -11,13 +12,24 @@ import (
 
 // ID is what an XMPP message is called, as needed to refer to it later: a
 // correction names the sender's id of the first version (XEP-0308 §3), a reply,
-// a reaction or a retraction in a room the room's stanza-id (XEP-0461 §3.1,
-// XEP-0444 §4.2, XEP-0424 §3).
+// a reaction or a retraction in a room the room's stanza-id (XEP-0461 §4.1,
+// XEP-0444 §3.1, XEP-0424 §5.1). In a chat a reply or a reaction names the
+// origin-id if there is one, else the id; a retraction always the id.
 type ID struct {
-	Room    string // normalised bare JID of the room, since stanza-ids need not be unique beyond it
-	Stanza  string // stanza-id by the room; empty if the room assigns none
-	Message string // the sender's id attribute
-	From    string // nick of the sender; kept only where there is no stanza-id
+	Room    string   // normalised bare JID of the room, or Chat.Scope: ids need not be unique beyond it
+	Stanza  string   // stanza-id by the room; empty if the room assigns none, and in a chat
+	Message string   // the sender's id attribute
+	Origin  string   // the sender's origin-id, where it is another than Message
+	From    string   // nick of the sender, bare JID in a chat; kept only where there is no stanza-id
+	More    []string // stanza-ids of the further messages of a copy of ours that took several, in order
+}
+
+// InChat gives how a reply or a reaction names the message in a chat (XEP-0461 §4.1).
+func (id ID) InChat() string {
+	if id.Origin != "" {
+		return id.Origin
+	}
+	return id.Message
 }
 
 // Remote encodes the id as the opaque name by which the host knows the message
@@ -41,10 +53,14 @@ func (id ID) Remote() sdk.RemoteID {
 	}
 	part('s', id.Stanza)
 	part('o', id.Message)
+	part('i', id.Origin)
 	if id.Stanza == "" {
 		part('n', id.From)
 	}
 	part('r', id.Room)
+	for _, more := range id.More {
+		part('m', more)
+	}
 	return sdk.RemoteID(b.String())
 }
 
@@ -76,8 +92,12 @@ func ParseRemote(r sdk.RemoteID) (ID, bool) {
 			id.Stanza = value
 		case 'o':
 			id.Message = value
+		case 'i':
+			id.Origin = value
 		case 'n':
 			id.From = value
+		case 'm':
+			id.More = append(id.More, value)
 		case 'r':
 			id.Room = value
 		default:
@@ -98,6 +118,45 @@ func MessageID(tag string, d sdk.DeliveryID) string {
 	}
 	sum := sha256.Sum256([]byte(d))
 	return tag + hex.EncodeToString(sum[:16])
+}
+
+// PartIDs gives the ids of the n messages that one delivery takes. From any of
+// them PartsOf finds the others, so that nobody has to remember how many there were.
+func PartIDs(id string, n int) []string {
+	if n <= 1 {
+		return []string{id}
+	}
+	out := make([]string, n)
+	for i := range out {
+		out[i] = id + "~" + strconv.Itoa(i+1) + "." + strconv.Itoa(n)
+	}
+	return out
+}
+
+// MaxParts is the most messages that one delivery takes.
+const MaxParts = 32
+
+// PartsOf gives the ids of all messages of the delivery that the message with
+// this id belongs to, the first one first; only the id itself if it is no part.
+func PartsOf(id string) []string {
+	base, part, ok := cutLast(id, "~")
+	at, of, dotted := strings.Cut(part, ".")
+	if !ok || !dotted || !Relayed(id) {
+		return []string{id}
+	}
+	i, err1 := strconv.Atoi(at)
+	n, err2 := strconv.Atoi(of)
+	if err1 != nil || err2 != nil || n < 2 || n > MaxParts || i < 1 || i > n || PartIDs(base, n)[i-1] != id {
+		return []string{id}
+	}
+	return PartIDs(base, n)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // Tag gives the beginning of the message ids of one link: the same after every
