@@ -56,7 +56,7 @@ Exit codes: 0 good, 1 failure, 2 usage, 3 configuration, 4 a check found problem
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(f), newCheck(f), newStatus(f), newQueue(f), newExplain(f), newReload(f),
+	root.AddCommand(newRun(f), newCheck(f), newDoctor(f), newStatus(f), newQueue(f), newExplain(f), newReload(f),
 		newPlugin(f), newConfig(f), newImport(), newVersion())
 	root.InitDefaultCompletionCmd()
 	return root
