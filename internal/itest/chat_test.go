@@ -142,6 +142,15 @@ func TestClientsUseNodesAndArchives(t *testing.T) {
 		if err != nil || !info.Has("http://jabber.org/protocol/pubsub#publish") {
 			t.Errorf("info of the pubsub service = %+v, %v", info, err)
 		}
+		if err := juliet.CreateNode(srv.PubSubDomain, "news", nil); err != nil {
+			t.Errorf("create a node of the service: %v", err)
+		}
+		if _, err := juliet.Publish(srv.PubSubDomain, "news", "one", "<entry xmlns='http://www.w3.org/2005/Atom'/>", nil); err != nil {
+			t.Errorf("publish on a node of the service: %v", err)
+		}
+		if _, page, err := romeo.Items(srv.PubSubDomain, "news", itest.Range{Max: 1}); err != nil || (page != nil) != (srv.Kind == "ejabberd") {
+			t.Errorf("page of items = %+v, %v; want one from ejabberd only", page, err)
+		}
 		if err := juliet.CreateNode("", "urn:xmpp:microblog:0", map[string]string{"pubsub#access_model": "open"}); err != nil {
 			t.Fatal(err)
 		}
@@ -206,12 +215,14 @@ func TestClientsRunRooms(t *testing.T) {
 		if spam.OccupantID == "" {
 			t.Log(srv.Kind, "gives no occupant-id")
 		}
-		if err := juliet.Moderate(room, spam.StanzaID, "rude", "0"); (err == nil) != (srv.Kind == "prosody") {
-			t.Errorf("moderation: %v", err)
-		} else if err == nil {
-			e := romeo.Wait("moderation", func(e itest.Event) bool { return e.Moderated != nil })
-			if e.Retract == nil || e.Retract.ID != spam.StanzaID || e.Moderated.Reason != "rude" {
-				t.Errorf("moderation = %+v, %+v", e.Retract, e.Moderated)
+		for _, version := range []string{"0", "1"} {
+			if err := juliet.Moderate(room, spam.StanzaID, "rude", version); (err == nil) != (srv.Kind == "prosody") {
+				t.Errorf("moderation: %v", err)
+			} else if err == nil {
+				e := romeo.Wait("moderation", func(e itest.Event) bool { return e.Moderated != nil })
+				if e.Retract == nil || e.Retract.ID != spam.StanzaID || e.Moderated.Reason != "rude" || e.Moderated.Version != version {
+					t.Errorf("moderation = %+v, %+v", e.Retract, e.Moderated)
+				}
 			}
 		}
 		picture := []byte("\x89PNG\r\n\x1a\nnot much of a picture")

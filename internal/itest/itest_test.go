@@ -181,6 +181,13 @@ var streamID = regexp.MustCompile(`<stream:stream[^>]* id=['"]([^'"]+)['"][^>]*>
 // handshake connects a component (XEP-0114 §3) and returns its stream and whether the server has accepted it.
 func handshake(t *testing.T, srv *itest.Server, domain, secret string) (conn net.Conn, accepted bool) {
 	t.Helper()
+	conn, text := connect(t, srv, domain, secret)
+	return conn, strings.Contains(text, "<handshake")
+}
+
+// connect is handshake with what the server has said so far.
+func connect(t *testing.T, srv *itest.Server, domain, secret string) (conn net.Conn, text string) {
+	t.Helper()
 	conn, err := net.DialTimeout("tcp", srv.Component, itest.WaitTimeout)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +208,7 @@ func handshake(t *testing.T, srv *itest.Server, domain, secret string) (conn net
 	if _, err := fmt.Fprintf(conn, "<handshake>%x</handshake>", sha1.Sum([]byte(id+secret))); err != nil {
 		t.Fatal(err)
 	}
-	return conn, strings.Contains(readUntil(t, conn, "<handshake|</stream:stream>"), "<handshake")
+	return conn, readUntil(t, conn, "<handshake|</stream:stream>")
 }
 
 // readUntil reads until the text matches the expression or the stream ends.

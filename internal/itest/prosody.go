@@ -1,8 +1,10 @@
 package itest
 
 import (
-	_ "embed"
+	"embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +14,10 @@ import (
 
 const kindProsody = "prosody"
 
-// prosodyPeers is a Prosody module that finds the peers of [Server.Peer] without DNS.
+// prosodyModules are what Prosody lacks for tests: each says in its first line what it does.
 //
-//go:embed mod_itest_peers.lua
-var prosodyPeers []byte
+//go:embed mod_itest_*.lua
+var prosodyModules embed.FS
 
 // prosody is the flavour of Debian's Prosody 0.12.
 type prosody struct{ program string }
@@ -103,7 +105,7 @@ VirtualHost "{{.Domain}}"
 {{- end}}
 
 Component "{{.RoomDomain}}" "muc"
-	modules_enabled = { "muc_mam", {{if .RoomExtras}}"muc_moderation", "vcard_muc", {{end}} }
+	modules_enabled = { "muc_mam", {{if .RoomExtras}}"muc_moderation", "itest_moderation", "vcard_muc", {{end}} }
 	restrict_room_creation = {{.RestrictRooms}}
 	muc_room_locking = {{.LockRooms}}
 	muc_room_default_persistent = {{.PersistentRooms}}
@@ -122,6 +124,7 @@ Component "{{.}}" "http_file_share"
 {{end}}
 {{- with .PubSubDomain}}
 Component "{{.}}" "pubsub"
+	modules_enabled = { "itest_pubsub" }
 	expose_publisher = true
 	autocreate_on_publish = true
 	autocreate_on_subscribe = false
@@ -140,14 +143,14 @@ func (prosody) configure(s *Server) error {
 	if err := prosodyConfig.Execute(&config, v); err != nil {
 		return fmt.Errorf("fill in prosody configuration: %w", err)
 	}
-	modules := filepath.Join(s.Dir, "modules")
-	for _, dir := range []string{modules, filepath.Join(s.Dir, "data")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make prosody folder: %w", err)
-		}
+	if err := os.MkdirAll(filepath.Join(s.Dir, "data"), 0o700); err != nil {
+		return fmt.Errorf("make prosody folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(modules, "mod_itest_peers.lua"), prosodyPeers, 0o600); err != nil {
-		return fmt.Errorf("write prosody module: %w", err)
+	modules := filepath.Join(s.Dir, "modules")
+	if _, err := os.Stat(modules); errors.Is(err, fs.ErrNotExist) {
+		if err := os.CopyFS(modules, prosodyModules); err != nil {
+			return fmt.Errorf("write prosody modules: %w", err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(s.Dir, "prosody.cfg.lua"), []byte(config.String()), 0o600); err != nil {
 		return fmt.Errorf("write prosody configuration: %w", err)

@@ -62,18 +62,18 @@ type Options struct {
 	Upload bool
 	// MaxUpload is the largest file in bytes that the upload service takes; default 10 MiB.
 	MaxUpload int
-	// PubSub runs a pubsub service (XEP-0060) on [Server.PubSubDomain] where users and components may create nodes and
-	// publishers are shown.
+	// PubSub runs a pubsub service (XEP-0060) on [Server.PubSubDomain] where everybody may create nodes and publishers
+	// are shown.
 	PubSub bool
 	// Privileged names components that may act for users (XEP-0356): rosters both ways, messages, presence, and with
 	// Prosody also pubsub requests both ways. Prosody has it from the package prosody-modules. Ejabberd 23.01 has an older
 	// version of the protocol without requests.
 	Privileged []string
 	// Delegated maps namespaces to the component that answers requests in them for users (XEP-0355). Prosody has it from the
-	// package prosody-modules.
+	// package prosody-modules. Ejabberd 23.01 has an older version of the protocol, in which it asks the component first.
 	Delegated map[string]string
-	// RoomExtras adds to the rooms of Prosody moderation (XEP-0425, version 0) and avatars (XEP-0486), from the package
-	// prosody-modules. Rooms of ejabberd have avatars of themselves, and no moderation.
+	// RoomExtras adds to the rooms of Prosody moderation (XEP-0425, both versions) and avatars (XEP-0486), partly from the
+	// package prosody-modules. Rooms of ejabberd have avatars of themselves, and no moderation.
 	RoomExtras bool
 
 	// MaxStanza is the limit of one stanza in bytes from clients and components; default is the server's own limit.
