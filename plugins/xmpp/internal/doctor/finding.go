@@ -119,11 +119,11 @@ func (f Finding) write(b *strings.Builder, shown map[string]bool) {
 	for _, m := range f.Remedies {
 		key := m.Server + "\n" + m.Where + "\n" + strings.Join(m.Lines, "\n")
 		if shown[key] {
-			fmt.Fprintf(b, "        %s, add in %s: the same lines as above\n", names[m.Server], m.Where)
+			fmt.Fprintf(b, "        %s: the same lines in %s as above\n", names[m.Server], strings.TrimSuffix(m.Where, ":"))
 			continue
 		}
 		shown[key] = true
-		fmt.Fprintf(b, "        %s, add in %s\n", names[m.Server], m.Where)
+		fmt.Fprintf(b, "        %s, add in %s:\n", names[m.Server], strings.TrimSuffix(m.Where, ":"))
 		for _, line := range m.Lines {
 			b.WriteString("            " + line + "\n")
 		}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,4 +190,196 @@ func withRoots(t *testing.T, o Options, srv *itest.Server) Options {
 	t.Helper()
 	o.Roots = roots(t, srv.CAFile)
 	return o
+}
+
+// ejabberdLines writes remedies as the end of an ejabberd configuration, whose
+// last key is modules; other keys go into a file that is included.
+func ejabberdLines(t *testing.T, list []Remedy) string {
+	t.Helper()
+	var inside strings.Builder
+	other := map[string][]string{}
+	var keys []string
+	for _, m := range list {
+		for _, line := range m.Lines {
+			if m.Where == "modules:" {
+				inside.WriteString("  " + line + "\n")
+				continue
+			}
+			if len(other[m.Where]) == 0 {
+				keys = append(keys, m.Where)
+			}
+			other[m.Where] = append(other[m.Where], "  "+line)
+		}
+	}
+	if len(keys) == 0 {
+		return inside.String()
+	}
+	var more strings.Builder
+	for _, key := range keys {
+		more.WriteString(key + "\n" + strings.Join(other[key], "\n") + "\n")
+	}
+	file := filepath.Join(t.TempDir(), "more.yml")
+	if err := os.WriteFile(file, []byte(more.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return inside.String() + "include_config_file:\n  - \"" + file + "\"\n"
+}
+
+func TestEjabberdRemedies(t *testing.T) {
+	opts := itest.Options{Components: map[string]string{component: secret}, CertificateLifetime: 100 * 24 * time.Hour}
+	srv := itest.Ejabberd(t, opts)
+	makeRoom(t, srv)
+	r := examineNow(t, withRoots(t, options(srv), srv))
+	if r.Server != kindEjabberd || !strings.HasPrefix(r.Software, "ejabberd ") {
+		t.Errorf("server %q, software %q", r.Server, r.Software)
+	}
+	expect(t, r, map[string]Status{"port": OK, "secret": OK, "server": OK, "room": OK, "room-archive": OK, "room-occupants": Warn, "upload": Fail,
+		"pubsub": OK, "pubsub-author": Fail, "pubsub-pages": OK, "privilege": Warn, "pep": OK, "blocking": OK, "c2s": OK, "c2s-cert": OK, "s2s": Skip})
+	if f, _ := r.Find("pubsub-pages", ""); !strings.Contains(f.Fact, "in pages") {
+		t.Errorf("pages: %s", f.Fact)
+	}
+	const put = `  put_url: "https://@HOST@:5443/upload"`
+	want := []string{
+		"mod_http_upload:", put, "  access:", "    - allow:", `      - server: "bridge.xmpp.test"`, "    - allow:", `      - server: "xmpp.test"`,
+	}
+	fix := remedies(t, r, "upload")
+	if got := fix[0].Lines; fix[0].Where != "modules:" || !slices.Equal(got, want) {
+		t.Errorf("upload: %q", got)
+	}
+	author := remedies(t, r, "pubsub-author")
+	if want := []string{"mod_pubsub:", "  default_node_config:", "    itemreply: publisher"}; !slices.Equal(author[0].Lines, want) {
+		t.Errorf("publisher: %q", author[0].Lines)
+	}
+	// The printed lines, but for port and name of the HTTP listener: those of the test must be free and need no certificate.
+	address, err := itest.FreeAddress("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(address)
+	local := strings.NewReplacer("https://@HOST@:5443", "http://"+address, "port: 5443", "port: "+port+"\n    ip: \"127.0.0.1\"", "tls: true", "tls: false")
+	add := append(fix, remedies(t, r, "privilege")...)
+	for i := range add {
+		add[i].Lines = strings.Split(local.Replace(strings.Join(add[i].Lines, "\x00")), "\x00")
+	}
+	opts.Extra = ejabberdLines(t, add)
+	srv = itest.Ejabberd(t, opts)
+	makeRoom(t, srv)
+	r = examineNow(t, withRoots(t, options(srv), srv))
+	expect(t, r, map[string]Status{"upload": OK, "upload-read": OK, "privilege": OK})
+	// mod_pubsub stands in the configuration already, so that its lines come through modules of the host's own.
+	opts.Extra = "host_config:\n  xmpp.test:\n    modules:\n      mod_disco: {}\n      mod_roster: {}\n      " + strings.Join(author[0].Lines, "\n      ") + "\n"
+	r = examineNow(t, options(itest.Ejabberd(t, opts)))
+	expect(t, r, map[string]Status{"pubsub-author": OK})
+}
+
+func TestRefusedConnections(t *testing.T) {
+	for name, start := range map[string]func(itest.TB, itest.Options) *itest.Server{kindProsody: itest.Prosody, kindEjabberd: itest.Ejabberd} {
+		t.Run(name, func(t *testing.T) {
+			srv := start(t, itest.Options{Components: map[string]string{component: secret}})
+			_, port, _ := net.SplitHostPort(srv.Component)
+			o := options(srv)
+			o.Stream.Secret = "wrong"
+			r := examineNow(t, o)
+			expect(t, r, map[string]Status{"port": OK, "secret": Fail})
+			f, _ := r.Find("secret", "")
+			if want := "the server knows another secret"; f.Fact != want {
+				t.Errorf("fact %q, want %q", f.Fact, want)
+			}
+			// The kind of server is not known without a connection: both are told.
+			if len(f.Remedies) != 2 ||
+				!slices.Equal(f.Remedies[0].Lines, []string{`Component "bridge.xmpp.test"`, "\tcomponent_secret = \"SECRET\""}) ||
+				!slices.Equal(f.Remedies[1].Lines, []string{"-", "  port: " + port, `  ip: "127.0.0.1"`, "  module: ejabberd_service", "  access: all", "  hosts:", `    "bridge.xmpp.test":`, `      password: "SECRET"`}) {
+				t.Errorf("remedies %+v", f.Remedies)
+			}
+			o.Stream.Secret, o.Stream.Domain = secret, "other.xmpp.test"
+			r = examineNow(t, o)
+			expect(t, r, map[string]Status{"port": OK, "secret": Fail})
+			closed, err := itest.FreeAddress("127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Stream.Address = closed
+			r = examineNow(t, o)
+			expect(t, r, map[string]Status{"port": Fail, "c2s": OK})
+			if _, ok := r.Find("secret", ""); ok {
+				t.Error("a secret was tried where no port is open")
+			}
+		})
+	}
+}
+
+func TestConflictAndRunning(t *testing.T) {
+	srv := itest.Prosody(t, itest.Options{Components: map[string]string{component: secret}})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	o := options(srv)
+	o.complete()
+	_, end, err := connect(ctx, &o)
+	defer end()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := examineNow(t, o)
+	expect(t, r, map[string]Status{"port": OK, "conflict": Fail})
+	o.Running = "up"
+	r = examineNow(t, o)
+	expect(t, r, map[string]Status{"port": OK, "connection": Skip, "c2s": OK})
+	if n := r.Count(Fail); n > 1 { // the certificate of the test is of no public authority
+		t.Errorf("%d failures while the link is up", n)
+	}
+}
+
+func TestClientLink(t *testing.T) {
+	srv := itest.Ejabberd(t, itest.Options{Users: map[string]string{"bot": "pw"}, Components: map[string]string{component: secret}})
+	makeRoom(t, srv)
+	o := Options{
+		Link: "bot", Rooms: []string{room}, C2S: srv.C2S, Timeout: 5 * time.Second, Guard: netguard.New(netip.MustParsePrefix("127.0.0.0/8")),
+		Stream: stream.Options{Mode: stream.Client, Address: srv.C2S, Domain: srv.Domain, User: "bot", Secret: "pw", CAFile: srv.CAFile},
+	}
+	r := examineNow(t, withRoots(t, o, srv))
+	expect(t, r, map[string]Status{"port": OK, "secret": OK, "server": OK, "archive": OK, "pep": OK, "carbons": OK, "room": OK, "room-archive": OK, "c2s": OK})
+	if r.Domain != "bot@xmpp.test" || r.Mode != "client" {
+		t.Errorf("report of %s %s", r.Mode, r.Domain)
+	}
+	o.Stream.Secret = "wrong"
+	r = examineNow(t, withRoots(t, o, srv))
+	expect(t, r, map[string]Status{"port": OK, "secret": Fail})
+}
+
+func TestCertificates(t *testing.T) {
+	srv := itest.Prosody(t, itest.Options{Components: map[string]string{component: secret}, S2S: true, CertificateLifetime: 5 * 24 * time.Hour})
+	o := withRoots(t, options(srv), srv)
+	o.Running = "up"
+	r := examineNow(t, o)
+	expect(t, r, map[string]Status{"c2s": OK, "c2s-cert": Warn, "s2s": OK, "s2s-cert": Warn})
+	f, _ := r.Find("c2s-cert", "")
+	if !strings.Contains(f.Fact, "in 4 days") {
+		t.Errorf("fact %q", f.Fact)
+	}
+	if len(f.Remedies) != 2 || !slices.Equal(f.Remedies[0].Lines, []string{"prosodyctl --root cert import /etc/letsencrypt/live"}) {
+		t.Errorf("remedies %+v", f.Remedies)
+	}
+	o.Now = func() time.Time { return time.Now().Add(6 * 24 * time.Hour) }
+	expect(t, examineNow(t, o), map[string]Status{"c2s-cert": Fail, "s2s-cert": Fail})
+	o.Now = nil
+	o.Roots = nil
+	r = examineNow(t, o)
+	expect(t, r, map[string]Status{"c2s-cert": Fail})
+	o.Server = "other.test"
+	srv2 := itest.Prosody(t, itest.Options{Components: map[string]string{component: secret}, CertificateNames: []string{"other.example"}, CertificateLifetime: 100 * 24 * time.Hour})
+	o = withRoots(t, options(srv2), srv2)
+	o.Running = "up"
+	r = examineNow(t, o)
+	expect(t, r, map[string]Status{"c2s": OK, "c2s-cert": Fail})
+	if f, _ := r.Find("c2s-cert", ""); f.Fact != "the certificate is for other.example" {
+		t.Errorf("fact %q", f.Fact)
+	}
+	plain := itest.Prosody(t, itest.Options{Components: map[string]string{component: secret}, NoTLS: true})
+	o = options(plain)
+	o.Running = "up"
+	r = examineNow(t, o)
+	expect(t, r, map[string]Status{"c2s": Fail})
+	if f, _ := r.Find("c2s", ""); f.Fact != "is open, but offers no encryption" {
+		t.Errorf("fact %q", f.Fact)
+	}
 }
