@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sort"
 	"time"
@@ -35,6 +36,8 @@ type options struct {
 	TLS      tlsOptions             `cfg:"tls" doc:"encryption of the stream"`
 	Limits   limits                 `cfg:"limits" doc:"bounds"`
 	Rooms    map[string]roomOptions `cfg:"rooms" doc:"settings of single rooms, by address"`
+	Gateway  gatewayOptions         `cfg:"gateway" doc:"how people of the other network appear, where the link is part of a [[gateway]]"`
+	Private  []string               `cfg:"allow_private" doc:"addresses or networks that are not public, and from which files are read all the same"`
 
 	account jid.JID
 	rooms   map[string]roomOptions // by normalised JID
@@ -89,6 +92,46 @@ type roomOptions struct {
 	Create   *bool  `cfg:"create" doc:"make the room if it does not exist"`
 }
 
+type gatewayOptions struct {
+	Local        []string `cfg:"local_domains" doc:"domains whose people are reached without the gateway, such as that of the server itself"`
+	HidePresence bool     `cfg:"hide_presence" doc:"show people whose network tells no presence as absent"`
+}
+
+// private gives allow_private as networks.
+func (s *options) private() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range s.Private {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p)
+			continue
+		}
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no address and no network", text)
+		}
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return out, nil
+}
+
+// checkGateway looks at what only matters to a gateway.
+func (s *options) checkGateway(f *faults, cfg sdk.Config) {
+	if cfg.Gateway != "" && s.Mode != modeComponent {
+		f.add("mode", "a gateway needs a component: an account has only one address", `write mode = "component", or join places by [[route]]`)
+	}
+	for i, domain := range s.Gateway.Local {
+		j, err := packet.ParseJID(domain)
+		if err != nil || domain == "" || j.Localpart() != "" || j.Resourcepart() != "" {
+			f.add(fmt.Sprintf("gateway.local_domains[%d]", i), fmt.Sprintf("%q is no domain", domain), `write for example "example.org"`)
+			continue
+		}
+		s.Gateway.Local[i] = j.String()
+	}
+	if _, err := s.private(); err != nil {
+		f.add("allow_private", err.Error(), `write for example "10.0.0.0/8"`)
+	}
+}
+
 // defaults are the options of an empty table.
 func defaults() options {
 	return options{
@@ -132,7 +175,8 @@ func parse(cfg sdk.Config) (options, error) {
 		o.checkServer(&f)
 	}
 	o.checkTimes(&f)
-	o.checkRooms(&f, cfg.Places)
+	o.checkGateway(&f, cfg)
+	o.checkPlaces(&f, cfg.Places)
 	if len(f.list) > 0 {
 		sort.SliceStable(f.list, func(i, j int) bool { return f.list[i].Key < f.list[j].Key })
 		return o, &sdk.ConfigError{Faults: f.list}
@@ -216,7 +260,7 @@ func (s *options) checkTimes(f *faults) {
 	}
 }
 
-func (s *options) checkRooms(f *faults, places []sdk.PlaceUse) {
+func (s *options) checkPlaces(f *faults, places []sdk.PlaceUse) {
 	s.rooms = map[string]roomOptions{}
 	for address, room := range s.Rooms {
 		j, err := roomJID(address)
@@ -231,15 +275,15 @@ func (s *options) checkRooms(f *faults, places []sdk.PlaceUse) {
 	}
 	seen := map[string]sdk.RemoteID{}
 	for _, p := range places {
-		j, err := roomJID(string(p.ID))
+		at, err := parsePlace(p.ID)
 		if err != nil {
-			f.add("place "+string(p.ID), err.Error(), `write a room's address, for example "ops@muc.example.org"`)
+			f.add("place "+string(p.ID), err.Error(), `write a room as "ops@muc.example.org", a person as "chat:romeo@example.org", a node as "node:pubsub.example.org/blog"`)
 			continue
 		}
-		if other, twice := seen[j]; twice {
-			f.add("place "+string(p.ID), "is the same room as "+string(other), "spell the room in one way")
+		if other, twice := seen[at.key()]; twice {
+			f.add("place "+string(p.ID), "is the same place as "+string(other), "spell the place in one way")
 		}
-		seen[j] = p.ID
+		seen[at.key()] = p.ID
 	}
 }
 

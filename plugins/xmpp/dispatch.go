@@ -56,6 +56,9 @@ func (l *link) message(ctx context.Context, m *packet.Message) {
 	r := l.room(m.From)
 	switch {
 	case r == nil:
+		if l.contacts != nil && l.contacts.HandleMessage(ctx, m) || l.social.HandleMessage(ctx, m) || l.chats.HandleMessage(ctx, m) {
+			return
+		}
 		l.direct(ctx, m, "service-unavailable")
 	case m.Type == "chat":
 		// A room takes out whoever answers with service-unavailable.
@@ -65,9 +68,9 @@ func (l *link) message(ctx context.Context, m *packet.Message) {
 	}
 }
 
-// direct takes a message to one of ours that is for it alone. Chats of two do
-// not cross yet, so the sender is told instead of being left to believe that
-// somebody reads it (RFC 6121 §8.5.1).
+// direct takes a message to one of ours that belongs to no conversation. The
+// sender is told instead of being left to believe that somebody reads it
+// (RFC 6121 §8.5.1).
 func (l *link) direct(ctx context.Context, m *packet.Message, condition string) {
 	if m.Type == "error" || m.Type == "groupchat" || m.Type == "headline" || !m.HasBody() {
 		return
@@ -82,15 +85,27 @@ func (l *link) direct(ctx context.Context, m *packet.Message, condition string) 
 }
 
 // presence takes every presence that comes in. That of people outside rooms is
-// of no use here: subscriptions are neither granted nor asked for.
+// for contacts of a gateway; without one it is of no use here.
 func (l *link) presence(ctx context.Context, p *packet.Presence) {
 	if r := l.room(p.From); r != nil {
 		r.HandlePresence(ctx, p)
+		return
+	}
+	if l.contacts != nil {
+		l.contacts.HandlePresence(ctx, p)
 	}
 }
 
+// request takes the requests that the stream does not answer itself.
+func (l *link) request(ctx context.Context, iq *packet.IQ) bool {
+	return l.contacts != nil && l.contacts.HandleIQ(ctx, iq) || l.social.HandleIQ(ctx, iq)
+}
+
 // disco says what our addresses are (XEP-0030 §3.1).
-func (l *link) disco(_ context.Context, to, _ string) (stream.Disco, bool) {
+func (l *link) disco(_ context.Context, to, node string) (stream.Disco, bool) {
+	if l.contacts != nil && to != l.s.Domain {
+		return l.contacts.Disco(to, node)
+	}
 	d := stream.Disco{Features: []string{
 		packet.NSDiscoInfo, packet.NSPing, packet.NSVersion, packet.NSMUC, convert.NSCorrect, convert.NSRetract, convert.NSReply, convert.NSReactions,
 	}}
@@ -111,6 +126,13 @@ func (l *link) onState(st stream.State) {
 		all = append(all, e)
 	}
 	l.mu.Unlock()
+	switch st.Phase {
+	case stream.Up:
+		l.parts.up(st.Resumed)
+	case stream.Down:
+		l.down()
+	case stream.Connecting:
+	}
 	for _, e := range all {
 		switch st.Phase {
 		case stream.Up:

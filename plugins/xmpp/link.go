@@ -20,6 +20,7 @@ type link struct {
 	s    options
 	host sdk.Host
 	sess *stream.Session
+	parts
 
 	states chan stream.State // cap 16, oldest dropped: for reports
 
@@ -47,6 +48,8 @@ var (
 	_ sdk.Link      = (*link)(nil)
 	_ sdk.Deliverer = (*link)(nil)
 	_ sdk.Placer    = (*link)(nil)
+	_ sdk.Resolver  = (*link)(nil)
+	_ sdk.Informed  = (*link)(nil)
 )
 
 // newLink makes a link. No I/O.
@@ -76,6 +79,9 @@ func newLink(cfg sdk.Config, s options, h sdk.Host) (*link, error) {
 		return nil, fmt.Errorf("open xmpp link %s: %w", cfg.Link, err)
 	}
 	l.sess = sess
+	if err := l.newParts(cfg); err != nil {
+		return nil, err
+	}
 	l.use(cfg.Places)
 	return l, nil
 }
@@ -85,9 +91,11 @@ func newLink(cfg sdk.Config, s options, h sdk.Host) (*link, error) {
 func (l *link) use(places []sdk.PlaceUse) (added, dropped []*entry) {
 	wanted := map[string]bool{}
 	names := map[sdk.RemoteID]string{}
+	l.usePlaces(places)
 	for _, p := range places {
-		j, err := roomJID(string(p.ID))
-		if err != nil || wanted[j] {
+		at, err := parsePlace(p.ID)
+		j := at.jid
+		if err != nil || at.kind != placeRoom || wanted[j] {
 			continue
 		}
 		wanted[j], names[p.ID] = true, j
@@ -162,18 +170,28 @@ func (l *link) Run(ctx context.Context) error {
 	rooms, endRooms := context.WithCancel(ctx)
 	streamCtx, endStream := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
+	var once sync.Once
+	var broken error
 	wg.Go(func() { l.report(ctx) })
+	l.run(rooms, &wg, func(err error) {
+		once.Do(func() { broken = err })
+		endRooms()
+	})
 	l.begin(rooms, &wg)
 	wg.Go(func() {
 		<-rooms.Done()
 		l.endRooms()
 		endStream()
 	})
-	err := l.sess.Run(streamCtx, stream.Handler{Message: l.message, Presence: l.presence})
+	err := l.sess.Run(streamCtx, stream.Handler{Message: l.message, Presence: l.presence, IQ: l.request})
 	endRooms()
 	cancel()
 	wg.Wait()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	l.fetch.Close()
+	switch {
+	case broken != nil:
+		return broken
+	case err != nil && !errors.Is(err, context.Canceled):
 		return l.fatal(err)
 	}
 	return nil
@@ -232,7 +250,7 @@ func (l *link) endRooms() {
 func (l *link) SetPlaces(ctx context.Context, places []sdk.PlaceUse) error {
 	s := l.s
 	var f faults
-	if s.checkRooms(&f, places); len(f.list) > 0 {
+	if s.checkPlaces(&f, places); len(f.list) > 0 {
 		return &sdk.Error{Op: "use places", Kind: sdk.Invalid, Err: &sdk.ConfigError{Faults: f.list}}
 	}
 	l.mu.Lock()
@@ -263,22 +281,20 @@ func (l *link) Deliver(ctx context.Context, batch []sdk.Delivery) ([]sdk.Receipt
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	l.mu.Lock()
-	e := l.rooms[l.names[batch[0].Place]]
-	l.mu.Unlock()
-	if e == nil {
-		err := sdk.Errorf(sdk.NotFound, "deliver to "+string(batch[0].Place), "no place of link %s", l.id)
-		receipts := make([]sdk.Receipt, len(batch))
-		for i, d := range batch {
-			receipts[i] = sdk.Receipt{Delivery: d.ID, Err: err, Unsent: true}
-		}
-		return receipts, nil
-	}
 	if d := batch[0].Deadline; !d.IsZero() {
 		// Leave the host time to hear of what is still open.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, d.Add(-time.Second))
 		defer cancel()
+	}
+	if receipts, ok := l.elsewhere(ctx, batch); ok {
+		return receipts, nil
+	}
+	l.mu.Lock()
+	e := l.rooms[l.names[batch[0].Place]]
+	l.mu.Unlock()
+	if e == nil {
+		return refuse(batch, sdk.Errorf(sdk.NotFound, "deliver to "+string(batch[0].Place), "no place of link %s", l.id)), nil
 	}
 	return e.room.Deliver(ctx, batch), nil
 }

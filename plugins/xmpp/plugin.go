@@ -28,14 +28,18 @@ func (plugin) Describe() sdk.Manifest {
 	if err != nil {
 		schema = nil // a test holds that the table has a schema
 	}
-	rooms := []sdk.ChangeKind{sdk.KindItemCreated, sdk.KindItemUpdated, sdk.KindItemRetracted, sdk.KindReactionsSet}
+	kinds := []sdk.ChangeKind{
+		sdk.KindItemCreated, sdk.KindItemUpdated, sdk.KindItemRetracted, sdk.KindReactionsSet, sdk.KindShared, sdk.KindUnshared,
+		sdk.KindFollowAsked, sdk.KindFollowAnswered, sdk.KindUnfollowed, sdk.KindActorUpdated, sdk.KindActorMoved, sdk.KindActorGone,
+		sdk.KindMemberChanged, sdk.KindConversationUpdated, sdk.KindBlocked, sdk.KindUnblocked, sdk.KindReported, sdk.KindSignal,
+	}
 	return sdk.Manifest{
 		ID: "xmpp", Version: Version,
-		Description: "XMPP rooms, by a component or by an account",
+		Description: "XMPP rooms, chats, contacts and pubsub nodes, by a component or by an account",
 		ContractMin: sdk.ContractVersionMin, ContractMax: sdk.ContractVersion,
-		Takes:  rooms,
-		Gives:  append(rooms[:len(rooms):len(rooms)], sdk.KindConversationUpdated),
-		Facets: []string{"deliverer", "placer"},
+		Takes:  kinds,
+		Gives:  kinds,
+		Facets: []string{"deliverer", "placer", "informed", "resolver"},
 		Schema: schema, Sample: sample,
 		BatchMax: 1024,
 	}

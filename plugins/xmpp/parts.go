@@ -1,0 +1,256 @@
+package xmpp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gosrc.io/xmpp/stanza"
+
+	"bridgehost/plugins/xmpp/internal/address"
+	"bridgehost/plugins/xmpp/internal/chat"
+	"bridgehost/plugins/xmpp/internal/contact"
+	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/social"
+	"bridgehost/plugins/xmpp/internal/stream"
+	"bridgehost/plugins/xmpp/internal/upload"
+	"bridgehost/sdk"
+	"bridgehost/sdk/netguard"
+)
+
+// parts are what a link consists of beside its rooms.
+type parts struct {
+	chats    *chat.Chats
+	social   *social.Social
+	contacts *contact.Contacts // nil where the link is part of no gateway
+	fetch    *upload.Guarded
+}
+
+// newParts makes the parts of a link.
+func (l *link) newParts(cfg sdk.Config) error {
+	private, err := l.s.private()
+	if err != nil {
+		return err
+	}
+	l.parts.fetch = upload.NewGuarded(netguard.New(private...), 10*time.Second, "bridgehost/"+Version)
+	o := chat.Options{
+		Tag: l.tag(), Resource: l.s.Resource, Link: cfg.Link, Peer: cfg.Gateway, Own: l.own(),
+		MaxText: int(l.s.Limits.MaxText), Now: time.Now, Log: l.host.Log(),
+	}
+	so := social.Options{
+		Link: cfg.Link, Self: l.own(), Dir: filepath.Join(cfg.Dir, "nodes"), Now: time.Now, Log: l.host.Log(),
+	}
+	if l.s.Mode == modeComponent {
+		o.From = l.s.Domain + "/" + l.s.Resource
+	}
+	if cfg.Gateway != "" {
+		gate := address.Component{Domain: l.s.Domain, Local: l.s.Gateway.Local}
+		l.parts.contacts = contact.New(contact.Options{
+			Address: gate, Peer: cfg.Gateway, Resource: l.s.Resource, Features: append(chat.Features(), social.Features()...),
+			Hide: l.s.Gateway.HidePresence, Fetch: avatars{l.parts.fetch}, Now: time.Now, Log: l.host.Log(),
+		}, (*sender)(l.sess), l.host)
+		o.Gateway = &gate
+		so.Virtual = func(foreign string) (string, error) {
+			j, err := gate.Virtual(foreign)
+			return j.String(), err
+		}
+		so.Foreign = func(virtual string) (string, error) {
+			j, err := packet.ParseJID(virtual)
+			if err != nil {
+				return "", err
+			}
+			return gate.Foreign(j)
+		}
+	}
+	l.parts.chats = chat.New(o, (*sender)(l.sess), l.host)
+	l.parts.social = social.New(so, (*sender)(l.sess), l.host)
+	return nil
+}
+
+// own is the link's own bare JID.
+func (l *link) own() string {
+	if l.s.Mode == modeComponent {
+		return l.s.Domain
+	}
+	return l.s.account.String()
+}
+
+// avatars reads pictures for contacts.
+type avatars struct{ from *upload.Guarded }
+
+var _ contact.Fetcher = avatars{}
+
+// Fetch implements contact.Fetcher.
+func (a avatars) Fetch(ctx context.Context, url string, limit int64) ([]byte, string, error) {
+	body, mediaType, err := a.from.Fetch(ctx, url, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	data, err := io.ReadAll(body)
+	if cerr := body.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("fetch picture: %w", err)
+	}
+	return data, mediaType, nil
+}
+
+// run runs the parts until ctx ends.
+func (p *parts) run(ctx context.Context, wg *sync.WaitGroup, failed func(error)) {
+	wg.Go(func() { p.chats.Run(ctx) })
+	wg.Go(func() {
+		if err := p.social.Run(ctx); err != nil && ctx.Err() == nil {
+			failed(fmt.Errorf("run pubsub: %w", err))
+		}
+	})
+	if p.contacts != nil {
+		wg.Go(func() {
+			if err := p.contacts.Run(ctx); err != nil && ctx.Err() == nil {
+				failed(fmt.Errorf("run contacts: %w", err))
+			}
+		})
+	}
+}
+
+// up tells the parts that the stream is up.
+func (p *parts) up(resumed bool) {
+	p.social.StreamUp(resumed)
+	if p.contacts != nil {
+		p.contacts.StreamUp(resumed)
+	}
+}
+
+// down tells the parts that it is not.
+func (p *parts) down() {
+	p.social.StreamDown()
+	if p.contacts != nil {
+		p.contacts.StreamDown()
+	}
+}
+
+// usePlaces gives the parts their places of the routes.
+func (p *parts) usePlaces(places []sdk.PlaceUse) {
+	chats := map[string]sdk.RemoteID{}
+	for _, use := range places {
+		if at, err := parsePlace(use.ID); err == nil && at.kind == placeChat {
+			chats[at.jid] = use.ID
+		}
+	}
+	p.chats.SetPlaces(chats)
+	p.social.SetNodes(places)
+}
+
+// Resolve implements sdk.Resolver: it says what is known of one of our people.
+func (l *link) Resolve(ctx context.Context, address string) (sdk.Resolved, error) {
+	if l.parts.contacts == nil {
+		return sdk.Resolved{}, sdk.Errorf(sdk.Unsupported, "resolve "+address, "the link is part of no gateway")
+	}
+	a, err := l.parts.contacts.Profile(ctx, address)
+	if err != nil {
+		return sdk.Resolved{}, sdk.AsError("resolve "+address, err)
+	}
+	return sdk.Resolved{Actor: &a}, nil
+}
+
+// Inform implements sdk.Informed.
+func (l *link) Inform(ctx context.Context, outcomes []sdk.Outcome) error {
+	return l.parts.chats.Inform(ctx, outcomes)
+}
+
+// elsewhere delivers what is for no room, and reports false for what is.
+func (l *link) elsewhere(ctx context.Context, batch []sdk.Delivery) ([]sdk.Receipt, bool) {
+	place := batch[0].Place
+	own, _, gate := sdk.SplitPeerPlace(place)
+	at, err := parsePlace(place)
+	switch {
+	case gate && l.parts.contacts == nil:
+		return refuse(batch, sdk.Errorf(sdk.NotFound, "deliver to "+string(place), "the link is part of no gateway")), true
+	case gate && own == sdk.PeerAll:
+		return l.inRuns(batch, byFeed, func(run []sdk.Delivery, contacts bool) []sdk.Receipt {
+			if contacts {
+				return l.toContacts(ctx, run)
+			}
+			return l.parts.social.Deliver(ctx, run)
+		}), true
+	case gate:
+		return l.inRuns(batch, byChat, func(run []sdk.Delivery, contacts bool) []sdk.Receipt {
+			if contacts {
+				return l.toContacts(ctx, run)
+			}
+			return l.parts.chats.Deliver(ctx, run)
+		}), true
+	case err == nil && at.kind == placeChat:
+		return l.parts.chats.Deliver(ctx, batch), true
+	case err == nil && at.kind == placeNode:
+		return l.parts.social.Deliver(ctx, batch), true
+	default:
+		return nil, false
+	}
+}
+
+// byFeed and byChat report what of a feed and of a chat is about the contact.
+func byFeed(ev *sdk.Event) bool { return contact.Takes(ev.Kind()) }
+
+func byChat(ev *sdk.Event) bool {
+	if s, ok := ev.Change.(sdk.Signal); ok {
+		return contact.TakesSignal(s.Signal)
+	}
+	return contact.Takes(ev.Kind())
+}
+
+// inRuns delivers a batch in its order, as runs that one part takes. After a run
+// that must be tried again nothing more is sent.
+func (l *link) inRuns(batch []sdk.Delivery, of func(*sdk.Event) bool, deliver func(run []sdk.Delivery, contacts bool) []sdk.Receipt) []sdk.Receipt {
+	out := make([]sdk.Receipt, 0, len(batch))
+	for len(batch) > 0 {
+		which, n := of(&batch[0].Event), 1
+		for n < len(batch) && of(&batch[n].Event) == which {
+			n++
+		}
+		got := deliver(batch[:n], which)
+		out, batch = append(out, got...), batch[n:]
+		for _, r := range got {
+			if r.Err != nil && r.Err.Kind.Temporary() {
+				return append(out, refuse(batch, r.Err)...)
+			}
+		}
+	}
+	return out
+}
+
+// toContacts delivers what is about contacts.
+func (l *link) toContacts(ctx context.Context, run []sdk.Delivery) []sdk.Receipt {
+	out := make([]sdk.Receipt, 0, len(run))
+	for i := range run {
+		r := l.parts.contacts.Deliver(ctx, run[i])
+		out = append(out, r)
+		if r.Err != nil && r.Err.Kind.Temporary() {
+			return append(out, refuse(run[i+1:], r.Err)...)
+		}
+	}
+	return out
+}
+
+// refuse answers deliveries that are not sent.
+func refuse(batch []sdk.Delivery, err *sdk.Error) []sdk.Receipt {
+	out := make([]sdk.Receipt, len(batch))
+	for i, d := range batch {
+		out[i] = sdk.Receipt{Delivery: d.ID, Err: err, Unsent: true}
+	}
+	return out
+}
+
+var _ chat.Stream = (*sender)(nil)
+
+// Start implements chat.Stream.
+func (s *sender) Start(ctx context.Context, p stanza.Packet) (chat.Pending, error) {
+	pending, err := (*stream.Session)(s).Start(ctx, p, true)
+	if err != nil {
+		return nil, err
+	}
+	return pending, nil
+}
