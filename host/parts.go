@@ -42,7 +42,7 @@ func (h *Host) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.db = db
+	h.db, h.informer.store = db, db
 	if h.runtime, err = proc.OpenRuntime(h.runtimeDir()); err != nil {
 		return errors.Join(err, db.Close())
 	}
@@ -51,7 +51,7 @@ func (h *Host) open(ctx context.Context) error {
 		return errors.Join(err, h.runtime.Close(), db.Close())
 	}
 	h.metrics = obs.New(h.opt.Version, obs.Gauges{Links: h.linkGauges, Queues: h.queueGauges, CertExpiry: h.certExpiry})
-	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Now: h.opt.Now, Log: h.log,
+	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Hears: h.informer.hears, Now: h.opt.Now, Log: h.log,
 		Options: outbox.Options{MaxAge: time.Duration(h.config().Host.MaxAge), PoisonAfter: max(2, h.config().Host.CrashLimit-1)}})
 	h.filters = filter.New(filter.Options{Now: h.opt.Now})
 	h.sup = supervise.New(supervise.Options{
@@ -61,7 +61,7 @@ func (h *Host) open(ctx context.Context) error {
 	})
 	h.web = gateway.New(gateway.Options{TrustedProxies: h.config().HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
 	h.intake = intake.New(intake.Deps{Store: db, Queue: h.outbox, Filters: h.filters, Places: places{h.sup},
-		Inform: h.informer.inform, Now: h.opt.Now, Log: h.log})
+		Inform: h.informer.inform, Hears: h.informer.hears, Now: h.opt.Now, Log: h.log})
 	h.intake.SetTable(table(h.config()))
 	return nil
 }
@@ -102,9 +102,7 @@ func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web
 	if f.Filter != nil {
 		h.filters.Attach(link, f.Filter, filter.AttachOptions{Emit: h.mayEmit(link)})
 	}
-	if f.Informed != nil {
-		h.informer.attach(link, f.Informed)
-	}
+	h.informer.attach(link, f.Informed)
 	if f.Deliverer != nil {
 		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax, HostOf: remoteHost})
 	}
@@ -133,7 +131,7 @@ func (h *Host) Detach(link sdk.LinkID, why supervise.Leave) {
 		h.web.Suspend(link)
 	}
 	h.filters.Detach(link)
-	h.informer.detach(link, why != supervise.Gone)
+	h.informer.detach(link, why)
 	if why == supervise.Crashed {
 		h.outbox.Crashed(link)
 	} else {

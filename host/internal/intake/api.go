@@ -57,6 +57,9 @@ type Deps struct {
 	Filters filter.Runner
 	Places  route.Places                                  // kinds of places; nil = all are rooms
 	Inform  func(link sdk.LinkID, outcomes []sdk.Outcome) // must not block; nil = nobody is told
+	// Hears says whether a link has the facet Informed: outcomes for others are
+	// not stored. It must not block; nil = all do.
+	Hears   func(link sdk.LinkID) bool
 	Now     func() time.Time
 	Log     *slog.Logger
 	Options Options

@@ -51,9 +51,17 @@ func (r *request) Decide(known map[store.Key]store.Known) ([]*store.Entry, error
 		if err := r.decide(j, known); err != nil {
 			return nil, err
 		}
+		r.tell(j)
 		r.entries = append(r.entries, j.emitted...)
 	}
 	return r.entries, nil
+}
+
+// tell stores beside a dropped event that its link has to hear of it.
+func (r *request) tell(j *job) {
+	if j.decided == verdictDropped && r.in.deps.Hears(r.link) {
+		j.emitted[0].Outcomes = []store.OutcomeRow{{To: r.link, Outcome: outcome(&j.ev, sdk.OutcomeDropped, j.reason)}}
+	}
 }
 
 // find says what is known of a name, including what this request makes.

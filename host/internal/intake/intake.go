@@ -37,6 +37,9 @@ func New(d Deps) *Intake {
 	if d.Inform == nil {
 		d.Inform = func(sdk.LinkID, []sdk.Outcome) {}
 	}
+	if d.Hears == nil {
+		d.Hears = func(sdk.LinkID) bool { return true }
+	}
 	o := d.Options
 	o.MaxHops = cmp.Or(o.MaxHops, 1)
 	o.WaitReply = cmp.Or(o.WaitReply, 5*time.Second)

@@ -459,6 +459,10 @@ func TestUnroutedAndDroppedAreTold(t *testing.T) {
 	if len(r.told) != 2 || r.told[0].State != sdk.OutcomeUnrouted || r.told[1].State != sdk.OutcomeDropped || r.told[1].Reason != "spam" {
 		t.Errorf("told %+v", r.told)
 	}
+	rows, err := r.db.Outcomes(t.Context(), "a", 0, 10)
+	if err != nil || len(rows) != 1 || rows[0].Outcome.State != sdk.OutcomeDropped || rows[0].Outcome.Reason != "spam" {
+		t.Errorf("stored %+v, %v; only what was dropped must be told in any case", rows, err)
+	}
 }
 
 func TestSignalsAreNotStored(t *testing.T) {

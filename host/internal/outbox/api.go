@@ -46,6 +46,9 @@ type Deps struct {
 	Store   Store
 	Archive Archive
 	Inform  func(link sdk.LinkID, outcomes []sdk.Outcome) // must not block; nil = nobody is told
+	// Hears says whether a link has the facet Informed: outcomes for others are
+	// not stored. It must not block; nil = all do.
+	Hears   func(link sdk.LinkID) bool
 	Now     func() time.Time
 	Log     *slog.Logger
 	Options Options

@@ -145,7 +145,7 @@ func (o *Outbox) buried(s *settlement, l *lane, p *pending, r *result) {
 	s.Dead = append(s.Dead, store.DeadRow{
 		Lane: l.id, Seq: p.seq, Event: p.seq, Rule: p.rule, Created: p.created, Attempts: l.fails + 1, Kind: r.kind, Reason: r.reason,
 	})
-	s.tell(l, p, sdk.OutcomeDead, r.public, nil)
+	o.tell(s, l, p, sdk.OutcomeDead, r.public, nil)
 }
 
 // delivered takes over what the receipt says. A link may only name the item of
@@ -182,21 +182,23 @@ func (o *Outbox) delivered(s *settlement, l *lane, p *pending, r *result) {
 		}
 	}
 	if p.ev.Want {
-		s.tell(l, p, sdk.OutcomeDelivered, "", losses)
+		o.tell(s, l, p, sdk.OutcomeDelivered, "", losses)
 	}
 }
 
-func (s *settlement) tell(l *lane, p *pending, state sdk.OutcomeState, reason string, losses []sdk.Loss) {
-	if p.ev.Notice {
+// tell notes what the publishing link has to hear. It is stored with the
+// settlement, so that it is heard of at least once.
+func (o *Outbox) tell(s *settlement, l *lane, p *pending, state sdk.OutcomeState, reason string, losses []sdk.Loss) {
+	from := p.ev.Place.Link
+	if p.ev.Notice || !o.deps.Hears(from) {
 		return
 	}
 	if s.outcomes == nil {
 		s.outcomes = map[sdk.LinkID][]sdk.Outcome{}
 	}
-	from := p.ev.Place.Link
-	s.outcomes[from] = append(s.outcomes[from], sdk.Outcome{
-		Dedup: p.ev.Dedup, Origin: store.OriginOf(p.ev), Place: l.place, State: state, Reason: reason, Loss: losses,
-	})
+	out := sdk.Outcome{Dedup: p.ev.Dedup, Origin: store.OriginOf(p.ev), Place: l.place, State: state, Reason: reason, Loss: losses}
+	s.outcomes[from] = append(s.outcomes[from], out)
+	s.Outcomes = append(s.Outcomes, store.OutcomeRow{To: from, Outcome: out})
 }
 
 // again puts deliveries back that are to be tried again, and says how long the

@@ -54,6 +54,9 @@ func New(d Deps) *Outbox {
 	if d.Inform == nil {
 		d.Inform = func(sdk.LinkID, []sdk.Outcome) {}
 	}
+	if d.Hears == nil {
+		d.Hears = func(sdk.LinkID) bool { return true }
+	}
 	o := d.Options
 	o.MaxAge = cmp.Or(o.MaxAge, 3*24*time.Hour)
 	o.BackoffMin = cmp.Or(o.BackoffMin, time.Second)

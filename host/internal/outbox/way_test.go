@@ -316,6 +316,9 @@ func TestPermanentErrorBecomesDeadLetterAndCanBeRetried(t *testing.T) {
 	if out.State != sdk.OutcomeDead || out.Origin != "m1" || out.Reason != "you may not speak here" {
 		t.Errorf("outcome = %+v", out)
 	}
+	if rows, err := h.db.Outcomes(t.Context(), "a", 0, 10); err != nil || len(rows) != 1 || rows[0].Outcome.Reason != out.Reason || rows[0].Outcome.Place != ref("b:room") {
+		t.Errorf("stored outcomes = %+v, %v", rows, err)
+	}
 	dead, err := h.out.Dead(t.Context(), store0)
 	if err != nil || len(dead) != 1 || dead[0].Item == "" || dead[0].ErrKind != sdk.Forbidden {
 		t.Fatalf("dead letters = %+v, %v", dead, err)

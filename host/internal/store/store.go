@@ -87,6 +87,7 @@ type Entry struct {
 	ItemFrom   *Entry // with Item == ItemKnown: the entry of the same request that makes the item
 	Deliveries []Delivery
 	Wait       *Wait
+	Outcomes   []OutcomeRow
 	Resume     int64 // the waiting event that this entry continues; 0 = a new event
 
 	Seq       int64
@@ -203,6 +204,13 @@ type DeadRow struct {
 	Reason   string
 }
 
+// OutcomeRow is an outcome that a link has to be told of. The database fills ID.
+type OutcomeRow struct {
+	ID      int64 // grows with the age of the database
+	To      sdk.LinkID
+	Outcome sdk.Outcome
+}
+
 // Settlement is what a batch of receipts of one lane writes.
 type Settlement struct {
 	Lane    int64
@@ -213,6 +221,8 @@ type Settlement struct {
 	Puppets []PuppetRow
 	Losses  []LossRow
 	Dead    []DeadRow
+	// Outcomes are kept until the links that they are for have taken them.
+	Outcomes []OutcomeRow
 
 	// SetRetry writes the lane's state of retry.
 	SetRetry  bool

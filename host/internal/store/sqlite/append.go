@@ -92,6 +92,9 @@ func (w *writer) entry(e *store.Entry) error {
 			return err
 		}
 	}
+	if err := w.tell(e.Outcomes); err != nil {
+		return err
+	}
 	return w.wait(e)
 }
 

@@ -17,6 +17,7 @@ type state struct {
 	lastSeq, lastItem int64
 	lanes             map[sdk.Ref]int64
 	actors            map[sdk.Ref]actorMemo
+	outcomes          map[int64]int64 // how many wait, by link
 }
 
 // actorMemo is an actor as last written.
@@ -26,7 +27,7 @@ type actorMemo struct {
 }
 
 func newState() state {
-	return state{lanes: map[sdk.Ref]int64{}, actors: map[sdk.Ref]actorMemo{}}
+	return state{lanes: map[sdk.Ref]int64{}, actors: map[sdk.Ref]actorMemo{}, outcomes: map[int64]int64{}}
 }
 
 func remember[V any](m map[sdk.Ref]V, k sdk.Ref, v V) {

@@ -60,6 +60,9 @@ func (db *DB) Prune(ctx context.Context) (int64, error) {
 			return total, err
 		}
 		if last == 0 {
+			if err := db.pruneOutcomes(ctx, before); err != nil {
+				return total, err
+			}
 			return total, db.pruneTombstones(ctx, before)
 		}
 		if err := db.deleteEvents(ctx, old); err != nil {

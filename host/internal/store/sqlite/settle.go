@@ -7,7 +7,7 @@ import (
 // Settle implements outbox.Store.
 func (db *DB) Settle(s *store.Settlement, done func(error)) {
 	db.submit(always, &request{
-		op: "store receipts", weight: 1 + len(s.Copies) + len(s.Done)/8, done: done,
+		op: "store receipts", weight: 1 + len(s.Copies) + len(s.Outcomes) + len(s.Done)/8, done: done,
 		run: func(w *writer) error { return w.settle(s) },
 	})
 }
@@ -33,6 +33,9 @@ func (w *writer) settle(s *store.Settlement) error {
 		return err
 	}
 	if err := w.over(s); err != nil {
+		return err
+	}
+	if err := w.tell(s.Outcomes); err != nil {
 		return err
 	}
 	if !s.SetRetry {

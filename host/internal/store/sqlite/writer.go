@@ -43,8 +43,9 @@ type writer struct {
 	group   []*request
 	answers []error
 	state
-	spaceAt time.Time
-	spaceOK error
+	lastOutcome int64
+	spaceAt     time.Time
+	spaceOK     error
 }
 
 // run commits groups until Close, and then what is still in the queue.
@@ -279,6 +280,9 @@ func (w *writer) load(ctx context.Context) error {
 	read("SELECT max(id) FROM item", &w.lastItem)
 	if err == nil {
 		err = w.db.links.load(ctx, w.c)
+	}
+	if err == nil {
+		err = w.loadOutcomes(ctx)
 	}
 	if err == nil {
 		err = w.c.query(ctx, "SELECT link, remote FROM puppet", func(row []driver.Value) error {
