@@ -107,13 +107,14 @@ func (b *Browser) start(cmd *exec.Cmd) error {
 		return err
 	}
 	go b.read(out)
-	b.t.Cleanup(func() {
+	t := b.t // of the whole test, whatever In says later
+	t.Cleanup(func() {
 		b.proc.kill()
 		<-b.ended
 		_, _ = in.Close(), out.Close()
-		if b.t.Failed() {
+		if t.Failed() {
 			if text, err := os.ReadFile(b.log); err == nil {
-				b.t.Logf("console of the page: %q\nlog of chromium:\n%s", b.console(), tail(noBus.ReplaceAll(text, nil)))
+				t.Logf("console of the page: %q\nlog of chromium:\n%s", b.console(), tail(noBus.ReplaceAll(text, nil)))
 			}
 		}
 	})
@@ -268,6 +269,14 @@ func (b *Browser) tryEval(expression string, result any) error {
 		return fmt.Errorf("decode value %s: %w", got.Result.Value, err)
 	}
 	return nil
+}
+
+// In makes what fails from now on a failure of t, such as that of a subtest, until t ends. The browser itself ends with the
+// test that made it.
+func (b *Browser) In(t TB) {
+	before := b.t
+	b.t = t
+	t.Cleanup(func() { b.t = before })
 }
 
 // Type enters text where the focus is: ASCII by keys, the rest as an input method does.

@@ -393,6 +393,14 @@ func (c *Client) IQ(kind, to, payload string) Event {
 	})
 }
 
+// In makes what fails from now on a failure of t, such as that of a subtest, until t ends. The client itself ends with the test
+// that made it.
+func (c *Client) In(t TB) {
+	before := c.t
+	c.t = t
+	t.Cleanup(func() { c.t = before })
+}
+
 // Close ends the session and returns when the program has gone.
 func (c *Client) Close() {
 	c.t.Helper()
