@@ -18,8 +18,14 @@ type Contacts struct {
 	stream Stream
 	host   Host
 	limit  *limiter
-	ready  chan struct{} // closed when rosters are loaded
-	ups    chan bool     // cap 1: the stream came up
+	ver    string // of the capabilities of contacts (XEP-0115)
+
+	lookups   *limiter
+	profiles  *profiles
+	interests *interests
+	tasks     chan func(context.Context) // cap maxLookups; more are not done
+	ready     chan struct{}              // closed when rosters are loaded
+	ups       chan bool                  // cap 1: the stream came up
 
 	mu       sync.Mutex
 	rosters  map[string]*roster         // by bare JID of the user
@@ -37,11 +43,15 @@ type ref struct{ user, foreign string }
 // New makes the contacts of a component. Run must be called for anything to happen.
 func New(o Options, s Stream, h Host) *Contacts {
 	o.defaults()
-	return &Contacts{
+	c := &Contacts{
 		opt: o, stream: s, host: h, limit: newLimiter(o.Requests, o.AllRequests),
 		ready: make(chan struct{}), ups: make(chan bool, 1), wake: make(chan struct{}, 1),
 		rosters: map[string]*roster{}, watchers: map[string]map[string]bool{},
+		lookups: newLimiter(o.Lookups, 20*o.Lookups), profiles: newProfiles(),
+		interests: &interests{known: map[string][]string{}}, tasks: make(chan func(context.Context), maxLookups),
 	}
+	c.ver = Ver(c.client())
+	return c
 }
 
 // Run works until ctx ends, and then saves what is not saved yet.
@@ -53,6 +63,12 @@ func (c *Contacts) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.publish(ctx) })
 	wg.Go(func() { c.refresh(ctx) })
+	for range lookers {
+		wg.Go(func() { c.look(ctx) })
+	}
+	for range workers {
+		wg.Go(func() { c.work(ctx) })
+	}
 	c.keep(ctx)
 	wg.Wait()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -227,8 +243,8 @@ func (c *Contacts) user(from string) (bare, resource string, ok bool) {
 }
 
 // person gives the actor that a user is.
-func (c *Contacts) person(user string) sdk.Actor {
-	return sdk.Actor{Kind: sdk.ActorPerson, Home: sdk.Ref{ID: sdk.RemoteID(user)}, Handle: user}
+func person(user, name string) sdk.Actor {
+	return sdk.Actor{Kind: sdk.ActorPerson, Home: sdk.Ref{ID: sdk.RemoteID(user)}, Handle: user, Name: name}
 }
 
 // send hands a stanza to the stream.

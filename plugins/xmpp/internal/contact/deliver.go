@@ -77,8 +77,11 @@ func (c *Contacts) deliver(ctx context.Context, d sdk.Delivery) ([]sdk.Loss, err
 	switch d.Event.Kind() {
 	case sdk.KindBlocked, sdk.KindUnblocked, sdk.KindReported, sdk.KindActorMoved:
 		return kindless("contacts are not told of it"), nil
-	case sdk.KindActorUpdated, sdk.KindActorGone:
+	case sdk.KindActorUpdated:
+		c.renamed(ctx, foreign, d.Event.Actor)
 		return nil, nil
+	case sdk.KindActorGone:
+		return nil, c.vanished(ctx, foreign)
 	}
 	user, _, ok := c.user(own)
 	if !ok {
@@ -214,4 +217,48 @@ func (c *Contacts) signalled(ctx context.Context, user, foreign string, kind sdk
 		return err
 	}
 	return nil // while the stream is down it is kept, and shown when the stream is up again
+}
+
+// renamed takes a foreign actor's new profile, if somebody knows the actor.
+func (c *Contacts) renamed(ctx context.Context, foreign string, actor sdk.Actor) {
+	if len(c.usersOf(foreign)) == 0 && c.profiles.get(foreign) == nil {
+		return
+	}
+	c.learn(ctx, foreign, c.profile(ctx, actor))
+}
+
+// vanished ends the relations of all users to an actor that no longer exists.
+func (c *Contacts) vanished(ctx context.Context, foreign string) error {
+	c.profiles.put(foreign, &Profile{err: sdk.Errorf(sdk.Gone, "look up a contact", "gone"), at: c.opt.Now()}, c.opt.Profiles)
+	for _, user := range c.usersOf(foreign) {
+		if err := c.part(ctx, user, foreign); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part ends the relation of one user to a foreign address in the address's name, in both directions.
+func (c *Contacts) part(ctx context.Context, user, foreign string) error {
+	r := c.lock(user, false)
+	if r == nil {
+		return nil
+	}
+	defer r.mu.Unlock()
+	p := r.pairs[foreign]
+	if p == nil {
+		return nil
+	}
+	if p.from == granted {
+		if err := c.hide(ctx, r, p); err != nil {
+			return err
+		}
+	}
+	for _, typ := range []string{"unsubscribed", "unsubscribe"} {
+		if err := c.send(ctx, presence(p.virtual, user, typ)); err != nil {
+			return err
+		}
+	}
+	p.from, p.to, p.shown, p.told, p.due = none, none, unknown, unknown, nil
+	return c.settle(ctx, r, p)
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Resource string            // resource of the presence of virtual JIDs; default "bridgehost"
 	Caps     string            // node of capabilities (XEP-0115), a URL of the software; default "https://bridgehost.example/"
 	Features []string          // features of virtual JIDs beyond those of this package, such as those of chats
+	// Nodes are PEP nodes of contacts beyond those of this package, for lists (XEP-0030 §4).
+	Nodes []string
 	// Allow decides whether a local user, a bare JID, may use the gateway; nil allows everybody.
 	Allow func(user string) bool
 	// Hide shows people whose network never told their presence as absent. Without it they are shown as available, so that clients see
@@ -63,6 +65,7 @@ type Options struct {
 	MaxUsers    int           // users with contacts; default 5,000
 	Requests    float64       // subscription requests of one user in an hour, half of them at once; default 120
 	AllRequests float64       // subscription requests of all users in an hour; default 6,000
+	Lookups     float64       // look-ups of profiles for one user in an hour, half of them at once; default 1,200
 	MaxAvatar   int64         // bytes of an avatar that is fetched; default 2 MiB
 	Profiles    int           // profiles kept; default 2,000
 	Expiry      time.Duration // age at which a profile is looked up again; default 6 h
@@ -86,6 +89,7 @@ func (o *Options) defaults() {
 	setDefault(&o.MaxUsers, 5000)
 	setDefault(&o.Requests, 120)
 	setDefault(&o.AllRequests, 6000)
+	setDefault(&o.Lookups, 1200)
 	setDefault(&o.MaxAvatar, 2<<20)
 	setDefault(&o.Profiles, 2000)
 	setDefault(&o.Expiry, 6*time.Hour)

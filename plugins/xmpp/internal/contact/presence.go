@@ -79,7 +79,7 @@ func (c *Contacts) take(ctx context.Context, virtual jid.JID, user, resource, fo
 	}
 	switch p.Type {
 	case "", "unavailable":
-		c.seen(r, pr, resource, p)
+		c.seen(ctx, r, pr, resource, p)
 		return nil
 	case "probe":
 		return c.probed(ctx, r, pr)
@@ -207,20 +207,23 @@ func (c *Contacts) probed(ctx context.Context, r *roster, p *pair) error {
 
 // seen notes the presence of one of the user's clients. Presence that the user sent on purpose, without a subscription, goes nowhere.
 // Called with r.mu held.
-func (c *Contacts) seen(r *roster, p *pair, name string, st *packet.Presence) {
+func (c *Contacts) seen(ctx context.Context, r *roster, p *pair, name string, st *packet.Presence) {
 	if p.to != granted {
 		return
 	}
-	switch kind := kindOf(st); {
+	kind := kindOf(st)
+	before, known := p.resources[name]
+	switch {
 	case kind == sdk.SignalOffline && name == "":
 		clear(p.resources)
 	case kind == sdk.SignalOffline:
 		delete(p.resources, name)
-	case len(p.resources) < maxResources:
-		p.resources[name] = resource{kind: kind, priority: st.Priority}
-	default:
-		if _, known := p.resources[name]; known {
-			p.resources[name] = resource{kind: kind, priority: st.Priority}
+	case known || len(p.resources) < maxResources:
+		now := resource{kind: kind, priority: st.Priority, caps: capsOf(st)}
+		p.resources[name] = now
+		c.updated(r, st)
+		if !known || before.caps != now.caps {
+			c.greet(ctx, r, p, name, now.caps)
 		}
 	}
 	p.settled = true
@@ -264,6 +267,11 @@ func (c *Contacts) show(ctx context.Context, r *roster, p *pair) error {
 	case p.shown.is(sdk.SignalBusy):
 		st.Show = "dnd"
 	}
+	prof := c.profiles.get(p.foreign)
+	if !c.fresh(prof) { // announce shows what is found
+		c.lookup(ctx, p.foreign, func(context.Context, *Profile) {})
+	}
+	st.Extensions = append(st.Extensions, c.capsElement(), updateElement(prof))
 	return c.send(ctx, st)
 }
 

@@ -136,7 +136,7 @@ func (d due) change(peer sdk.LinkID, foreign string) sdk.Change {
 // event makes an event of the user in the place of the pair.
 func (c *Contacts) event(r *roster, p *pair, ch sdk.Change, dedup string) sdk.Event {
 	return sdk.Event{
-		Time: c.opt.Now(), Place: sdk.Ref{ID: sdk.PeerPlace(r.user, p.foreign)}, Actor: c.person(r.user), Dedup: dedup, Change: ch,
+		Time: c.opt.Now(), Place: sdk.Ref{ID: sdk.PeerPlace(r.user, p.foreign)}, Actor: person(r.user, r.news.Name), Dedup: dedup, Change: ch,
 	}
 }
 

@@ -70,6 +70,7 @@ const maxResources = 16
 type resource struct {
 	kind     sdk.SignalKind
 	priority int8
+	caps     string // node#ver of XEP-0115, "" without capabilities
 }
 
 // presence gives the user's presence as a whole: that of the resource with the highest priority, the most present first.
@@ -96,7 +97,8 @@ type roster struct {
 	mu    sync.Mutex
 	pairs map[string]*pair // by canonical foreign address
 	dirty bool             // something changed that may be saved later
-	gone  bool             // no longer the user's roster: get it anew
+	news  news
+	gone  bool // no longer the user's roster: get it anew
 }
 
 // record is the stored form of a pair.
@@ -110,6 +112,7 @@ type record struct {
 
 type stored struct {
 	User  string   `json:"u"`
+	News  news     `json:"o,omitzero"`
 	Pairs []record `json:"c"`
 }
 
@@ -127,7 +130,7 @@ func key(user string) string {
 
 // save writes the roster. Called with mu held.
 func (r *roster) save(ctx context.Context, store sdk.Store) error {
-	s := stored{User: r.user}
+	s := stored{User: r.user, News: r.news}
 	for _, p := range r.pairs {
 		if !p.idle() {
 			s.Pairs = append(s.Pairs, record{p.foreign, p.from, p.to, p.shown, p.due})
@@ -188,6 +191,7 @@ func (c *Contacts) restore(value []byte) error {
 		return sdk.Errorf(sdk.TooLarge, "restore roster", "more than %d users", c.opt.MaxUsers)
 	}
 	defer r.mu.Unlock()
+	r.news = s.News
 	var errs []error
 	for _, rec := range s.Pairs {
 		p, err := c.pair(r, rec.Foreign)
