@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"bridgehost/plugins/xmpp/internal/doctor"
-	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/sdk"
+	"bridgehost/sdk/netguard"
 )
 
 // Report is what Diagnose found. Its JSON form is stable.
@@ -31,7 +31,7 @@ const (
 
 // DiagnoseOptions are what a link's configuration does not say.
 type DiagnoseOptions struct {
-	Server   string       // domain of the server's users; default: the parent of a component's domain
+	Server   string       // domain of the server's users; default: the first of gateway.local_domains, else the parent of a component's domain
 	C2S, S2S string       // host:port to examine in place of what DNS says
 	Running  string       // state of the link in a running bridgehost; empty = none runs
 	Log      *slog.Logger // default: none
@@ -60,6 +60,14 @@ func Diagnose(ctx context.Context, cfg sdk.Config, d DiagnoseOptions) (*Report, 
 	} else {
 		o.Stream.Mode, o.Stream.Domain, o.Stream.User, o.Stream.Secret = stream.Client, s.account.Domainpart(), s.account.Localpart(), s.Password
 	}
+	if d.Server == "" && len(s.Gateway.Local) > 0 {
+		o.Server = s.Gateway.Local[0]
+	}
+	private, err := s.private()
+	if err != nil {
+		return nil, &sdk.ConfigError{Faults: []sdk.Fault{{Key: "allow_private", Problem: err.Error(), Remedy: `write for example "10.0.0.0/8"`}}}
+	}
+	o.Guard = netguard.New(private...)
 	if s.TLS.CAFile != "" {
 		if o.Roots, err = readRoots(s.TLS.CAFile); err != nil {
 			return nil, &sdk.ConfigError{Faults: []sdk.Fault{{Key: "tls.ca_file", Problem: err.Error(), Remedy: "write the path of a PEM file"}}}
@@ -85,16 +93,14 @@ func readRoots(file string) (*x509.CertPool, error) {
 // placesOf gives the rooms and the pubsub services among a link's places.
 func placesOf(places []sdk.PlaceUse) (rooms, services []string) {
 	for _, p := range places {
-		id := string(p.ID)
-		if node, ok := strings.CutPrefix(id, "node:"); ok {
-			service, _, _ := strings.Cut(node, "/")
-			if j, err := packet.ParseJID(service); err == nil && service != "" && j.Localpart() == "" && !slices.Contains(services, service) {
-				services = append(services, service)
-			}
-			continue
-		}
-		if room, err := roomJID(id); err == nil {
-			rooms = append(rooms, room)
+		at, err := parsePlace(p.ID)
+		switch {
+		case err != nil, at.kind == placeChat:
+		case at.kind == placeRoom:
+			rooms = append(rooms, at.jid)
+		case strings.Contains(at.jid, "@"): // a person's own nodes
+		case !slices.Contains(services, at.jid):
+			services = append(services, at.jid)
 		}
 	}
 	return rooms, services
