@@ -77,7 +77,40 @@ func Normalize(t sdk.Text) sdk.Text {
 		}
 	}
 	slices.SortStableFunc(spans, outerFirst)
-	return sdk.Text{Plain: t.Plain, Spans: nest(unite(spans))}
+	return sdk.Text{Plain: t.Plain, Spans: nest(yield(unite(spans)))}
+}
+
+// yield cuts what is inline where it crosses the border of a block, so that blocks stay whole.
+func yield(spans []sdk.Span) []sdk.Span {
+	var blocks []sdk.Span
+	for _, s := range spans {
+		if isBlock(s.Kind) {
+			blocks = append(blocks, s)
+		}
+	}
+	if len(blocks) == 0 || len(blocks) == len(spans) {
+		return spans
+	}
+	out := slices.Clone(blocks)
+	for _, s := range spans {
+		if isBlock(s.Kind) {
+			continue
+		}
+		end := s.End
+		for _, b := range blocks {
+			switch {
+			case b.Start > s.Start && b.Start < end && b.End > end:
+				out = append(out, sdk.Span{Kind: s.Kind, Start: s.Start, End: b.Start, Value: s.Value})
+				s.Start = b.Start
+			case b.Start < s.Start && b.End > s.Start && b.End < end:
+				out = append(out, sdk.Span{Kind: s.Kind, Start: s.Start, End: b.End, Value: s.Value})
+				s.Start = b.End
+			}
+		}
+		out = append(out, s)
+	}
+	slices.SortStableFunc(out, outerFirst)
+	return out[:min(len(out), 2*MaxSpans)]
 }
 
 // border moves a position into the text and to the next (up) or last border of a character.
