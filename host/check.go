@@ -112,7 +112,7 @@ func (k *linkChecker) link(ctx context.Context, spec supervise.Spec) {
 		}
 	}()
 	k.gateways(spec, inst.Plugin().Describe())
-	link, err := inst.Plugin().Open(spec.Config, &linkHost{link: spec.Link, report: func(...sdk.Report) {}, log: k.launcher.log})
+	link, err := inst.Plugin().Open(spec.Config, checkHost{k.launcher.log})
 	var bad *sdk.ConfigError
 	switch {
 	case errors.As(err, &bad):

@@ -36,10 +36,13 @@ func (s speaker) Describe() sdk.Manifest {
 	return sdk.Manifest{ID: "speaker", Facets: s.facets, Schema: schema}
 }
 
-func (s speaker) Open(cfg sdk.Config, _ sdk.Host) (sdk.Link, error) {
+func (s speaker) Open(cfg sdk.Config, h sdk.Host) (sdk.Link, error) {
 	var o speakerOptions
 	if err := settings.Decode(cfg.JSON, &o); err != nil {
 		return nil, err
+	}
+	if o.Address == "eager" {
+		return nil, errors.Join(h.Publish(context.Background(), sdk.Event{}), h.Report(context.Background(), sdk.Report{}))
 	}
 	if o.Address == "broken" {
 		return nil, errors.New("no such wire")
@@ -201,6 +204,25 @@ func TestCheckFilesOfPlugins(t *testing.T) {
 		"3: address: is missing", "4: ca: there is no file /", "5: count: 10")
 	wantFaults(t, checkText(t, "[link.a]\nplugin = \"talk\"\nconfig = { address = \"x\", ca = \"bridgehost.toml\" }\n"))
 	wantFaults(t, checkText(t, "[link.a]\nplugin = \"talk\"\nconfig = { address = \"broken\", ca = \"x\" }\n"), "3: ca: there is no file")
+}
+
+// TestCheckOfAnEagerPlugin gives a plugin that wants to work in Open an error, and
+// goes on.
+func TestCheckOfAnEagerPlugin(t *testing.T) {
+	const link = "[link.NAME]\nplugin = \"talk\"\nconfig = { address = \"eager\" }\n"
+	wantFaults(t, checkText(t, strings.Replace(link, "NAME", "a", 1)+strings.Replace(link, "NAME", "b", 1)),
+		"1: publish: the link is only checked", "4: publish: the link is only checked")
+	h := checkHost{}
+	if _, err := h.Resolve(t.Context(), "x"); sdk.KindOf(err) != sdk.Unsupported {
+		t.Errorf("resolve: %v", err)
+	}
+	_, getErr := h.Store().Get(t.Context(), "x")
+	_, keysErr := h.Store().Keys(t.Context(), "", "")
+	for _, err := range []error{getErr, keysErr, h.Store().Set(t.Context(), "x", nil)} {
+		if sdk.KindOf(err) != sdk.Unsupported {
+			t.Errorf("store: %v", err)
+		}
+	}
 }
 
 func TestCheckFileThatIsNotThere(t *testing.T) {

@@ -86,7 +86,9 @@ func (h *Host) listenPublic(ctx context.Context) (net.Listener, error) {
 
 // newLinkHost makes the view of the host for one link.
 func (h *Host) newLinkHost(spec supervise.Spec, report func(...sdk.Report)) sdk.Host {
-	return &linkHost{link: spec.Link, publish: h.intake.Publish, report: report, wake: h.outbox.Wake, resolve: h.resolve, store: h.db.KV(spec.Link), log: h.log.With("link", spec.Link)}
+	log := h.log.With("link", spec.Link)
+	return &linkHost{link: spec.Link, publish: h.intake.Publish, report: report, wake: h.outbox.Wake, resolve: h.resolve,
+		reports: newReportLog(log, h.opt.Now), store: h.db.KV(spec.Link), log: log}
 }
 
 var _ supervise.Attachment = (*Host)(nil)
