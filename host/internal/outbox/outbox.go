@@ -19,19 +19,20 @@ type Outbox struct {
 	deps Deps
 	opts Options
 
-	mu      sync.Mutex
-	rand    *rand.Rand
-	lanes   map[int64]*lane
-	byPlace map[sdk.Ref]*lane
-	links   map[sdk.LinkID]*link
-	signals chan signalJob
-	parked  laneHeap       // lanes that wait for a moment
-	early   []*store.Entry // fed before the lanes were loaded
-	window  int64          // bytes of events in memory
-	loaded  bool
-	closing bool
-	copied  func([]store.Key)
-	puppets map[puppetKey]sdk.RemoteID
+	mu          sync.Mutex
+	rand        *rand.Rand
+	lanes       map[int64]*lane
+	byPlace     map[sdk.Ref]*lane
+	links       map[sdk.LinkID]*link
+	signals     chan signalJob
+	lateSignals chan signalJob
+	parked      laneHeap       // lanes that wait for a moment
+	early       []*store.Entry // fed before the lanes were loaded
+	window      int64          // bytes of events in memory
+	loaded      bool
+	closing     bool
+	copied      func([]store.Key)
+	puppets     map[puppetKey]sdk.RemoteID
 
 	wake  chan struct{} // capacity 1: something may run
 	ready chan struct{} // closed when the lanes are loaded
@@ -74,8 +75,8 @@ func New(d Deps) *Outbox {
 		deps: d, opts: o, rand: rand.New(rand.NewPCG(o.Seed, o.Seed)),
 		lanes: map[int64]*lane{}, byPlace: map[sdk.Ref]*lane{}, links: map[sdk.LinkID]*link{},
 		puppets: map[puppetKey]sdk.RemoteID{}, copied: func([]store.Key) {},
-		signals: make(chan signalJob, signalQueue),
-		wake:    make(chan struct{}, 1), ready: make(chan struct{}),
+		signals: make(chan signalJob, signalQueue), lateSignals: make(chan signalJob, signalQueue),
+		wake: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 }
 
@@ -101,6 +102,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	for range signalWorkers {
 		o.work.Go(func() { o.serveSignals(ctx) })
 	}
+	o.work.Go(func() { o.retrySignals(ctx) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

@@ -14,19 +14,29 @@ const (
 	signalQueue   = 256
 	signalWorkers = 2
 	signalTimeout = 5 * time.Second
+	// signalLife is how long a signal about an item is tried again: a receipt
+	// often comes before the host knows of the copy that it is for.
+	signalLife  = 10 * time.Second
+	signalPause = 50 * time.Millisecond
 )
 
 type signalJob struct {
-	ev *sdk.Event
-	to route.Target
+	ev    *sdk.Event
+	to    route.Target
+	until time.Time // zero for a signal that only counts at once
 }
 
-// Signal implements intake.Queue. A signal for a place that has deliveries
-// waiting is dropped: it would come too late, or before what it speaks of.
+// Signal implements intake.Queue. What a signal says of the moment (typing) is
+// dropped where the place has deliveries waiting: it would come too late. What
+// it says of an item waits a little for them, and for the item.
 func (o *Outbox) Signal(ev *sdk.Event, to []route.Target) {
+	var until time.Time
+	if !ev.Target().IsZero() {
+		until = o.deps.Now().Add(signalLife)
+	}
 	for _, t := range to {
 		select {
-		case o.signals <- signalJob{ev, t}:
+		case o.signals <- signalJob{ev, t, until}:
 		default:
 			return
 		}
@@ -39,20 +49,51 @@ func (o *Outbox) serveSignals(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case j := <-o.signals:
-			o.deliverSignal(ctx, j)
+			if o.deliverSignal(ctx, j) || j.until.IsZero() {
+				continue
+			}
+			select {
+			case o.lateSignals <- j:
+			default:
+			}
+		}
+	}
+}
+
+// retrySignals tries signals again that were too early.
+func (o *Outbox) retrySignals(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var waiting []signalJob
+	for {
+		if len(waiting) > 0 {
+			timer.Reset(signalPause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case j := <-o.lateSignals:
+			if len(waiting) < signalQueue {
+				waiting = append(waiting, j)
+			}
+		case <-timer.C:
+			now := o.deps.Now()
+			waiting = slices.DeleteFunc(waiting, func(j signalJob) bool { return o.deliverSignal(ctx, j) || now.After(j.until) })
 		}
 	}
 }
 
 // deliverSignal takes the lane of the place while the link has the signal, so
-// that a place never has two calls at once.
-func (o *Outbox) deliverSignal(ctx context.Context, j signalJob) {
+// that a place never has two calls at once. It reports false when trying again
+// may help.
+func (o *Outbox) deliverSignal(ctx context.Context, j signalJob) bool {
 	o.mu.Lock()
 	l := o.lane(0, j.to.Place)
 	k := l.link
 	if k.to == nil || l.state != laneIdle || l.depth > 0 || k.running >= k.slots() || o.closing {
+		closing := o.closing
 		o.mu.Unlock()
-		return
+		return closing
 	}
 	l.state = laneRunning
 	k.running++
@@ -64,16 +105,19 @@ func (o *Outbox) deliverSignal(ctx context.Context, j signalJob) {
 	var writing *settling
 	o.prepare(ctx, l, b, &writing)
 	b.result[0].delivery.ID = ""
+	known := true
 	if ref := references(j.ev); !slices.ContainsFunc(ref[:], func(r sdk.RemoteID) bool { return r != "" }) ||
 		b.result[0].delivery.Event.Target().Remote != "" {
 		if _, err := o.deliver(l, b); err != nil {
 			o.deps.Log.Debug("signal was not delivered", "link", string(k.id), "error", err)
 		}
 	} else {
+		known = false
 		cancel()
 		o.mu.Lock()
 		delete(k.cancels, l)
 		o.mu.Unlock()
 	}
 	o.finish(l, 0)
+	return known
 }
