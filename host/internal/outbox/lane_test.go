@@ -249,6 +249,61 @@ func TestTooOldBecomesDeadLetter(t *testing.T) {
 	}
 }
 
+// verdicts judges each delivery by itself, without sending it.
+type verdicts func(d *sdk.Delivery) *sdk.Error
+
+func (v verdicts) Deliver(_ context.Context, batch []sdk.Delivery) ([]sdk.Receipt, error) {
+	out := make([]sdk.Receipt, len(batch))
+	for i := range batch {
+		out[i] = sdk.Receipt{Delivery: batch[i].ID, Unsent: true, Err: v(&batch[i])}
+	}
+	return out, nil
+}
+
+// TestPardonSurvivesARestart: what was given up for its age and revived, and what
+// waits between, have their time again, also when the host goes down before.
+func TestPardonSurvivesARestart(t *testing.T) {
+	var mu sync.Mutex
+	now := time.Unix(1_700_000_000, 0)
+	clock := func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	}
+	pass := func(d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(d)
+	}
+	dir := t.TempDir()
+	h := startHost(t, dir, oneWay, hostOptions{now: clock})
+	h.publish(t, "a", create("room", "romeo", "m1", "one"))
+	pass(30 * time.Hour)
+	h.publish(t, "a", create("room", "romeo", "m2", "two"), create("room", "romeo", "m3", "three"))
+	pass(50 * time.Hour) // m1 is too old
+	h.out.Attach("b", verdicts(func(d *sdk.Delivery) *sdk.Error {
+		if body(d) == "three" {
+			return sdk.Errorf(sdk.Forbidden, "send", "not that")
+		}
+		return sdk.Errorf(sdk.Transient, "send", "not now")
+	}), outbox.AttachOptions{})
+	h.outcomes(t, "a", 2)
+	h.out.Detach("b")
+	if n, err := h.out.Retry(t.Context(), store0); n != 3 || err != nil {
+		t.Fatalf("retry: %d, %v", n, err)
+	}
+	pass(30 * time.Hour) // m2 would be too old
+	h.stop()
+
+	h = startHost(t, dir, oneWay, hostOptions{now: clock})
+	s := newSink()
+	h.out.Attach("b", s, outbox.AttachOptions{})
+	got := s.wait(t, 3)
+	if body(&got[0]) != "one" || body(&got[1]) != "two" || body(&got[2]) != "three" {
+		t.Errorf("got %q, %q, %q", body(&got[0]), body(&got[1]), body(&got[2]))
+	}
+}
+
 // TestDeadLetterNamesTheLastFailure also shows that the lane of a delivery that
 // grows too old does not sleep through that moment.
 func TestDeadLetterNamesTheLastFailure(t *testing.T) {

@@ -144,6 +144,7 @@ func (o *Outbox) load(list []store.Lane) {
 		l := o.lane(s.ID, s.Place)
 		l.depth, l.cursor, l.last, l.fails = s.Depth, s.First-1, s.Last, s.Fails
 		l.oldest = s.Oldest
+		l.amnesty, l.pardoned = s.Amnesty, s.Pardoned
 		// A batch may have been on its way when the host went down, and another
 		// one while its receipts were being written.
 		l.unsureCount, l.found = 2*l.link.opts.BatchMax, s.Last

@@ -242,6 +242,8 @@ type Lane struct {
 	Fails     int
 	Due       time.Time
 	Uncertain bool
+	Amnesty   time.Time // when dead letters were revived; zero = never
+	Pardoned  int64     // the highest seq of those; the age of what is not above counts from Amnesty
 }
 
 // Pending is a delivery as read back, with its event.

@@ -92,6 +92,9 @@ func (db *DB) Revive(ctx context.Context, ids []sdk.DeliveryID) ([]store.Pending
 				lane, seq, string(p.Rule), millis(now)); err != nil {
 				return err
 			}
+			if _, err := w.c.exec("UPDATE lane SET amnesty = ?, pardoned = max(pardoned, ?) WHERE id = ?", millis(now), seq, lane); err != nil {
+				return err
+			}
 			out = append(out, p)
 		}
 		return nil

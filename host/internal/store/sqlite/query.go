@@ -23,7 +23,7 @@ func enough(err error) error {
 func (db *DB) Lanes(ctx context.Context) ([]store.Lane, error) {
 	var list []store.Lane
 	err := db.read(ctx, "list lanes", func(c *conn) error {
-		return c.query(ctx, `SELECT l.id, k.name, l.place, l.fails, l.due, l.uncertain, d.depth, d.first, d.last, d.oldest
+		return c.query(ctx, `SELECT l.id, k.name, l.place, l.fails, l.due, l.uncertain, d.depth, d.first, d.last, d.oldest, l.amnesty, l.pardoned
  FROM lane l JOIN link k ON k.id = l.link
  JOIN (SELECT lane, count(*) AS depth, min(seq) AS first, max(seq) AS last, min(created) AS oldest FROM delivery GROUP BY lane) d
  ON d.lane = l.id`, func(row []driver.Value) error {
@@ -31,6 +31,7 @@ func (db *DB) Lanes(ctx context.Context) ([]store.Lane, error) {
 				ID: num(row[0]), Place: sdk.Ref{Link: sdk.LinkID(text(row[1])), ID: sdk.RemoteID(text(row[2]))},
 				Fails: int(num(row[3])), Due: fromMillis(num(row[4])), Uncertain: num(row[5]) != 0,
 				Depth: num(row[6]), First: num(row[7]), Last: num(row[8]), Oldest: fromMillis(num(row[9])),
+				Amnesty: fromMillis(num(row[10])), Pardoned: num(row[11]),
 			})
 			return nil
 		})
