@@ -53,18 +53,33 @@ func (l *link) room(address string) *muc.Room {
 
 // message takes every message that comes in.
 func (l *link) message(ctx context.Context, m *packet.Message) {
-	r := l.room(m.From)
-	switch {
-	case r == nil:
-		if l.contacts != nil && l.contacts.HandleMessage(ctx, m) || l.social.HandleMessage(ctx, m) || l.chats.HandleMessage(ctx, m) {
-			return
-		}
-		l.direct(ctx, m, "service-unavailable")
-	case m.Type == "chat":
-		// A room takes out whoever answers with service-unavailable.
-		l.direct(ctx, m, "feature-not-implemented")
-	default:
+	if i, ok := muc.ReadInvitation(m); ok && l.itself(m.To) {
+		l.invited(ctx, m, i)
+		return
+	}
+	if r := l.room(m.From); r != nil {
 		r.HandleMessage(ctx, m)
+		return
+	}
+	if l.contacts != nil && l.contacts.HandleMessage(ctx, m) || l.social.HandleMessage(ctx, m) || l.chats.HandleMessage(ctx, m) {
+		return
+	}
+	l.direct(ctx, m, "service-unavailable")
+}
+
+// itself reports whether an address is the link's own, and nobody's else behind it.
+func (l *link) itself(address string) bool {
+	return l.s.Mode == modeClient || convert.Bare(address) == l.s.Domain
+}
+
+// invited answers an invitation: rooms are chosen by the operator's routes alone.
+func (l *link) invited(ctx context.Context, m *packet.Message, i muc.Invitation) {
+	if r := l.room(i.Room); r != nil {
+		r.Invited()
+		return
+	}
+	if err := l.sess.Send(ctx, i.Decline(m.To, "This bridge only joins rooms that its operator has set up.")); err != nil {
+		l.host.Log().Debug("invitation not declined", "error", err)
 	}
 }
 

@@ -150,35 +150,6 @@ func TestAuthorRenamed(t *testing.T) {
 	})
 }
 
-// TestPuppetBanned shows that an author whom the room bans is named in the text
-// of the link's own occupant, and that one who is kicked comes back.
-func TestPuppetBanned(t *testing.T) {
-	servers(t, itest.Options{}, func(t *testing.T, srv *itest.Server) {
-		room := srv.Room("ops")
-		juliet := itest.Slix(t, srv.Account("juliet"))
-		juliet.Join(room, "Juliet")
-		l, _ := start(t, newFakeHost(t), component(srv), writeTo(room))
-		deliver(t, l, textTo(sdk.RemoteID(room), "d1", grafana, "one"))
-		juliet.WaitBody(room, "one")
-		juliet.IQ("set", room, "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='outcast' jid='hooks.grafana@"+bridgeDomain+"'/></query>")
-		d := textTo(sdk.RemoteID(room), "d2", grafana, "two")
-		r := tryDeliver(t, l, d)[0]
-		for r.Err != nil && r.Err.Kind.Temporary() { // the ban may come after the message was written
-			d.Uncertain, d.Since = !r.Unsent, time.Now()
-			r = tryDeliver(t, l, d)[0]
-		}
-		if r.Err != nil {
-			t.Fatal(r.Err)
-		}
-		if got := juliet.WaitBody(room, "Grafana: two"); got.Nick != "bridge" {
-			t.Errorf("nick is %q", got.Nick)
-		}
-		if !hasLoss(r, sdk.LossAuthor) {
-			t.Errorf("loss is %+v", r.Loss)
-		}
-	})
-}
-
 func TestServerRestart(t *testing.T) {
 	servers(t, itest.Options{}, func(t *testing.T, srv *itest.Server) {
 		room := srv.Room("ops")

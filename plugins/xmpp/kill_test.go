@@ -133,3 +133,83 @@ func TestLinkKilled(t *testing.T) {
 		}
 	})
 }
+
+// TestHeardThroughKills cuts the link at many moments while people talk, and goes
+// on each time with a new one that knows only what the host keeps. The host gets
+// every message, in order, and a repeated one under the key that it had before.
+func TestHeardThroughKills(t *testing.T) {
+	servers(t, itest.Options{}, func(t *testing.T, srv *itest.Server) {
+		room := srv.Room("ops")
+		juliet := itest.Slix(t, srv.Account("juliet"))
+		juliet.Join(room, "Juliet")
+		h := newFakeHost(t)
+		_, stop := start(t, h, component(srv), bothWays(room))
+		h.roomUp(sdk.RemoteID(room))
+		juliet.SendGroupchat(room, "begin")
+		h.event()
+		stop()
+
+		const total = 400
+		go func() {
+			for i := range total {
+				juliet.SendGroupchat(room, fmt.Sprintf("message %d", i))
+				time.Sleep(5 * time.Millisecond) // people are slow
+			}
+		}()
+		next, rounds := 0, 0
+		keys := map[string]bool{}
+		for ; next < total; rounds++ {
+			c := newCord(t, srv.Component)
+			cfg := component(srv)
+			cfg["address"] = c.Addr().String()
+			after := newFakeHost(t)
+			after.store = h.store
+			h = after
+			_, stop := start(t, h, cfg, bothWays(room))
+			timer := time.AfterFunc(time.Duration(80+rounds*61)*time.Millisecond, func() {
+				h.mu.Lock()
+				h.refuse = func([]sdk.Event) error { return sdk.Errorf(sdk.Transient, "publish", "killed") }
+				h.mu.Unlock()
+				c.Cut()
+			})
+			if rounds > 8 { // let it end
+				timer.Stop()
+				for next < total {
+					next = hearNext(t, h.event(), keys, next)
+				}
+			}
+			h.report("cut", func(r sdk.Report) bool { return next == total || r.Place == "" && r.State == sdk.StateDown })
+			c.Cut()
+			stop()
+			for more := true; more && next < total; {
+				select {
+				case ev := <-h.events:
+					next = hearNext(t, ev, keys, next)
+				default:
+					more = false
+				}
+			}
+		}
+		t.Logf("%d kills", rounds)
+	})
+}
+
+// hearNext checks that an event is the next message, or one that the host has
+// already, and returns the number of the next.
+func hearNext(t *testing.T, ev sdk.Event, keys map[string]bool, next int) int {
+	t.Helper()
+	if ev.Dedup == "" {
+		t.Fatalf("no dedup key: %+v", ev)
+	}
+	if keys[ev.Dedup] {
+		return next
+	}
+	keys[ev.Dedup] = true
+	if ev.Item() == nil || ev.Item().Body() == "begin" {
+		return next
+	}
+	if want := fmt.Sprintf("message %d", next); ev.Item().Body() != want {
+		t.Fatalf("heard %q, want %q", ev.Item().Body(), want)
+	}
+	return next + 1
+}

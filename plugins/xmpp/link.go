@@ -126,7 +126,7 @@ func (l *link) roomOptions(p sdk.PlaceUse, j string) muc.Options {
 		Place: p.ID, JID: j, Tag: l.tag(), Source: p.Source, Target: p.Target,
 		BotNick: convert.Nick(l.s.Nick), Password: room.Password, Create: l.s.Create,
 		MaxText: int(l.s.Limits.MaxText), MaxPuppets: l.s.Limits.MaxPuppets,
-		Idle: l.s.Idle, SelfPing: l.s.SelfPing, Settle: l.s.Timeout, Store: l.host.Store(),
+		Idle: l.s.Idle, SelfPing: l.s.SelfPing, Settle: l.s.Timeout, Store: l.host.Store(), Link: l.id,
 		Now: time.Now, Log: l.host.Log().With("room", j),
 	}
 	if room.Nick != "" {

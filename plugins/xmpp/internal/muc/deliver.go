@@ -17,7 +17,9 @@ type pending struct {
 	b     *batch
 	index int
 	by    *occupant
-	item  sdk.ItemID // the item whose copy the message becomes; empty when it is no copy
+	item  sdk.ItemID   // the item whose copy the message becomes; empty when it is no copy
+	topic *string      // the topic that it sets, since rooms need not reflect that under our id
+	mild  sdk.LossKind // what is lost if the room refuses; empty = then the delivery has failed
 }
 
 // batch is one call of Deliver.
@@ -110,9 +112,16 @@ func (r *Room) send(ctx context.Context, b *batch, index int, d *sdk.Delivery) *
 		rec.Loss = append(rec.Loss, sdk.Loss{Kind: sdk.LossKindless, Detail: d.Event.Kind().String() + " cannot be shown in a room"})
 		return nil
 	}
-	o, direct, err := r.author(ctx, d.Event.Actor)
+	if done, err := r.act(ctx, rec, d); done || err != nil {
+		return err
+	}
+	o, direct, loss, err := r.speaker(ctx, d)
 	if err != nil {
 		return err
+	}
+	if o == nil {
+		rec.Unsent, rec.Loss = false, loss
+		return nil
 	}
 	data, p, loss := r.encode(d, o, direct)
 	if data == nil {
@@ -257,6 +266,9 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 			p = r.pending[id]
 		}
 	}
+	if p == nil && m.HasSubject() && !m.HasBody() {
+		id, p = r.pendingTopic(m.Subject(), nick)
+	}
 	if p == nil || p.by.nick != nick {
 		return r.nicks[nick] != nil || r.echo(m.ID)
 	}
@@ -274,6 +286,16 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 	r.looked.add(id, hit{stanza: stanza, nick: nick})
 	r.finish(id, p, got)
 	return true
+}
+
+// pendingTopic finds the message of the nick that sets the topic. Called with mu held.
+func (r *Room) pendingTopic(topic, nick string) (string, *pending) {
+	for id, p := range r.pending {
+		if p.topic != nil && *p.topic == topic && p.by.nick == nick {
+			return id, p
+		}
+	}
+	return "", nil
 }
 
 // echo reports whether a message is one that we sent over a connection that is
@@ -295,6 +317,12 @@ func (r *Room) refused(m *packet.Message) {
 		return
 	}
 	if to := r.occupantTo(m.To); to != p.by {
+		return
+	}
+	if p.mild != "" && !m.Error.Temporary() && (m.Error.Condition == "forbidden" || m.Error.Condition == "not-allowed") {
+		rec := &p.b.receipts[p.index]
+		rec.Loss = append(rec.Loss, sdk.Loss{Kind: p.mild, Detail: "the room does not allow it"})
+		r.finish(m.ID, p, sdk.Receipt{})
 		return
 	}
 	err := refusedMessage("send to "+r.o.JID, m.Error)

@@ -7,9 +7,11 @@ import (
 
 // expressible reports whether a delivery can be said in a room at all.
 func expressible(d *sdk.Delivery) bool {
-	switch d.Event.Kind() {
-	case sdk.KindItemCreated, sdk.KindItemUpdated, sdk.KindItemRetracted, sdk.KindReactionsSet:
+	switch c := d.Event.Change.(type) {
+	case sdk.ItemCreated, sdk.ItemUpdated, sdk.ItemRetracted, sdk.ReactionsSet, sdk.MemberChanged:
 		return true
+	case sdk.ConversationUpdated:
+		return c.Topic != nil
 	default:
 		return false
 	}
@@ -40,7 +42,20 @@ func (r *Room) encode(d *sdk.Delivery, o *occupant, direct bool) ([]byte, *pendi
 		if !direct || !known || target.Stanza == "" {
 			return nil, nil, []sdk.Loss{{Kind: sdk.LossReaction, Detail: "cannot be shown in this room"}}
 		}
-		return convert.AppendReactions(nil, env, target.Stanza, c.Reactions), &pending{}, nil
+		r.mu.Lock()
+		reactions := r.about().permitted(c.Reactions)
+		r.mu.Unlock()
+		var loss []sdk.Loss
+		if len(reactions) < len(c.Reactions) {
+			loss = []sdk.Loss{{Kind: sdk.LossReaction, Detail: "the room does not allow all of them"}}
+		}
+		return convert.AppendReactions(nil, env, target.Stanza, reactions), &pending{}, loss
+	case sdk.ConversationUpdated:
+		var loss []sdk.Loss
+		if c.Title != "" {
+			loss = []sdk.Loss{{Kind: sdk.LossKindless, Detail: "a new title is not shown in a room"}}
+		}
+		return subject(env, c.Topic.Plain), &pending{mild: sdk.LossKindless, topic: &c.Topic.Plain}, loss
 	}
 	return nil, nil, nil
 }

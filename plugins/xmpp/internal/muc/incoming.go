@@ -6,6 +6,7 @@ import (
 
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/sdk"
 )
 
 // heard is something that the pump turns into an event: a message as the room
@@ -14,11 +15,13 @@ type heard struct {
 	m      *packet.Message
 	nick   string
 	who    who
-	at     time.Time // when it was said
-	stanza string    // the room's id; empty where it assigns none
-	past   bool      // of the archive or the history
-	entry  bool      // the topic that the room tells to who joins
-	hole   bool      // no message: read what was missed from the archive now
+	at     time.Time  // when it was said
+	stanza string     // the room's id; empty where it assigns none
+	past   bool       // of the archive or the history
+	entry  bool       // the topic that the room tells to who joins
+	hole   bool       // no message: read what was missed from the archive now
+	own    bool       // a topic that one of ours has set
+	ev     *sdk.Event // what it says, if it is no message
 }
 
 // HandleMessage takes a message from the room. It blocks while the host takes no
@@ -29,6 +32,16 @@ func (r *Room) HandleMessage(ctx context.Context, m *packet.Message) {
 		return
 	}
 	r.mu.Lock()
+	if m.Type != "groupchat" {
+		if _, result := m.Extension(convert.NSMAM, "result"); !result {
+			answer := r.private(m)
+			r.mu.Unlock()
+			if answer != nil {
+				r.answerPrivate(ctx, answer)
+			}
+			return
+		}
+	}
 	h, ok := r.read(m)
 	r.mu.Unlock()
 	if ok {
@@ -95,7 +108,11 @@ func (r *Room) read(m *packet.Message) (heard, bool) {
 		if o == r.bot && h.stanza != "" {
 			r.tail = tail{id: h.stanza, at: h.at, after: r.enqueued}
 		}
-		return none, false
+		h.own = true
+		return h, o == r.bot && r.o.Source && m.HasSubject() && !m.HasBody()
+	}
+	if nick == "" {
+		r.configured(m)
 	}
 	if o != r.bot || !r.o.Source || o.phase != in {
 		return none, false
@@ -196,4 +213,20 @@ func (r *Room) occupying(nick string) who {
 		w.stay = mem.stay
 	}
 	return w
+}
+
+// configured notes that the room's configuration has changed (XEP-0045 §10.2):
+// what it says of itself is asked for anew. Called with mu held.
+func (r *Room) configured(m *packet.Message) {
+	user, ok := m.MUCUser()
+	if !ok {
+		return
+	}
+	for _, code := range []int{104, 170, 171, 172, 173, 174} {
+		if user.Has(code) {
+			r.stale = true
+			r.nudge()
+			return
+		}
+	}
 }

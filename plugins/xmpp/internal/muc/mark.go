@@ -124,7 +124,7 @@ func (r *Room) passed(batch []heard) {
 	whole := r.again.IsZero() && !r.missed
 	for i := range batch {
 		h := &batch[i]
-		if h.hole || h.entry {
+		if h.hole || h.entry || h.own || h.ev != nil {
 			continue
 		}
 		r.recent.add(h.key())

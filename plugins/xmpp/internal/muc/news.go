@@ -16,6 +16,9 @@ const elsewhere = "elsewhere"
 // news makes an event of what was heard. The message that it is about may have
 // to be looked up in the archive. Only the pump calls it.
 func (r *Room) news(ctx context.Context, h *heard) (sdk.Event, bool) {
+	if h.ev != nil {
+		return *h.ev, true
+	}
 	now := r.o.Now()
 	got := r.reading(h, now)
 	ev := sdk.Event{Time: h.at.UTC(), Place: sdk.Ref{ID: r.o.Place}, Actor: actorOf(h.who, r.o.JID, h.nick)}
@@ -37,6 +40,9 @@ func (r *Room) news(ctx context.Context, h *heard) (sdk.Event, bool) {
 		}
 		ev.Change = sdk.ItemRetracted{Target: sdk.Target{Remote: v.remote}}
 	case convert.Moderate:
+		if r.isOurs(got.Moderator) {
+			return ev, false // it came from elsewhere, by us
+		}
 		v := r.target(ctx, got.Target)
 		if v == nil || v.gone {
 			return ev, false
@@ -85,12 +91,16 @@ func actorOf(w who, room, nick string) sdk.Actor {
 
 // moderator gives who moderated: the occupant that the room names, or the room.
 func (r *Room) moderator(nick string) sdk.Actor {
-	if nick == "" {
-		return sdk.Actor{Kind: sdk.ActorService, Home: sdk.Ref{ID: sdk.RemoteID(r.o.JID)}, Handle: r.o.JID, Name: r.o.JID}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return actorOf(r.occupying(nick), r.o.JID, nick)
+	return r.doer(nick)
+}
+
+// isOurs reports whether a nick is one of ours.
+func (r *Room) isOurs(nick string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return nick != "" && r.nicks[nick] != nil
 }
 
 // topicSet gives the change of the topic, unless it is what it was before. The
@@ -99,7 +109,7 @@ func (r *Room) topicSet(ev sdk.Event, topic string, h *heard) (sdk.Event, bool) 
 	sum := digest(topic)
 	was := r.mark.Topic
 	r.mark.Topic, r.dirty = sum, true
-	if was == sum || h.entry && was == "" {
+	if was == sum || h.own || h.entry && was == "" {
 		return ev, false
 	}
 	if h.nick == "" {

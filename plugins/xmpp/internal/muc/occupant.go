@@ -24,10 +24,11 @@ const (
 // occupant is one of ours in the room. All fields but the first four belong to
 // Room.mu.
 type occupant struct {
-	key    string // author's JID at this link; empty for the link's own occupant
-	from   string // full JID that it acts from; empty on a client's stream
-	prefix []byte // beginning of its messages
-	own    string // network of the author, for a suffix of the nick
+	key    string  // author's JID at this link; empty for the link's own occupant
+	from   string  // full JID that it acts from; empty on a client's stream
+	prefix []byte  // beginning of its messages
+	own    string  // network of the author, for a suffix of the nick
+	home   sdk.Ref // the author; zero for the link's own occupant
 
 	want  string // nick that it should have
 	nick  string // nick that it has, or asks for
@@ -38,6 +39,10 @@ type occupant struct {
 	err     *sdk.Error    // why it is not in
 	refused time.Time     // until when the refusal is believed
 	barred  bool          // the refusal is about this occupant alone
+	muted   bool          // the room put it out: nobody else speaks for it
+
+	role      string // as the room says (XEP-0045 §5.1)
+	powerless int    // 1 + the epoch in which it was found to be no moderator
 
 	leaving   bool // the room has not confirmed yet that it left
 	replaying bool // the room still tells its history
@@ -81,7 +86,7 @@ func (r *Room) enter(ctx context.Context, o *occupant, since time.Time) *sdk.Err
 			r.mu.Unlock()
 			return err
 		}
-		o.phase, o.attempt, o.barred = joining, make(chan struct{}), false
+		o.phase, o.attempt, o.barred, o.muted = joining, make(chan struct{}), false, false
 		epoch := r.epoch
 		r.mu.Unlock()
 		return r.attempt(ctx, o, since, epoch)
@@ -138,7 +143,9 @@ func (r *Room) attempt(ctx context.Context, o *occupant, since time.Time, epoch 
 func (r *Room) letIn() {
 	r.shut = nil
 	for _, o := range r.occupants {
-		o.refused = time.Time{}
+		if !o.muted {
+			o.refused = time.Time{}
+		}
 	}
 }
 
@@ -180,6 +187,10 @@ func (r *Room) tryNicks(ctx context.Context, o *occupant, since time.Time) *sdk.
 			err.After = time.Minute
 			r.mu.Lock()
 			o.barred = true
+			if got.err.Condition == "forbidden" && o.key != "" { // XEP-0045 §7.2.7
+				o.muted = true
+				err.Kind, err.Public, err.After = sdk.Forbidden, bannedText(o.want), banPause
+			}
 			r.mu.Unlock()
 		}
 		return err
@@ -407,11 +418,12 @@ func (r *Room) author(ctx context.Context, a sdk.Actor) (o *occupant, direct boo
 			if err = r.enter(ctx, o, time.Time{}); err == nil {
 				return o, true, r.rename(ctx, o, wantedNick(a))
 			}
-			if r.mu.Lock(); !o.barred {
-				r.mu.Unlock()
+			r.mu.Lock()
+			final := !o.barred || o.muted
+			r.mu.Unlock()
+			if final {
 				return nil, false, err
 			}
-			r.mu.Unlock()
 		}
 	}
 	if botErr := r.enter(ctx, r.bot, time.Time{}); botErr != nil {
@@ -435,7 +447,7 @@ func (r *Room) puppet(a sdk.Actor) *occupant {
 		return nil
 	}
 	o := &occupant{
-		key: from, from: from, own: string(a.Home.Link), want: wantedNick(a),
+		key: from, from: from, own: string(a.Home.Link), home: a.Home, want: wantedNick(a),
 		prefix: convert.MessagePrefix("groupchat", from, r.o.JID),
 	}
 	r.occupants[from] = o

@@ -13,6 +13,8 @@ import (
 
 // member is somebody in the room, ours or not.
 type member struct {
+	role, affiliation string
+
 	jid  string // real bare JID; empty where the room does not show it
 	id   string // occupant-id (XEP-0421), where the room promises it
 	look string // convert.Skeleton of the nick
@@ -36,12 +38,19 @@ func (r *Room) occupantTo(to string) *occupant {
 }
 
 // HandlePresence takes a presence from the room (XEP-0045 §7).
-func (r *Room) HandlePresence(_ context.Context, p *packet.Presence) {
+func (r *Room) HandlePresence(ctx context.Context, p *packet.Presence) {
+	if h, ok := r.attend(p); ok {
+		r.hear(ctx, h)
+	}
+}
+
+// attend takes a presence, and gives what it tells the host.
+func (r *Room) attend(p *packet.Presence) (h heard, tell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o := r.occupantTo(p.To)
 	if o == nil {
-		return
+		return h, false
 	}
 	nick := convert.Resource(p.From)
 	switch p.Type {
@@ -50,10 +59,11 @@ func (r *Room) HandlePresence(_ context.Context, p *packet.Presence) {
 			o.say(answer{err: p.Error})
 		}
 	case "":
-		r.present(o, nick, p)
+		return r.present(o, nick, p)
 	case "unavailable":
-		r.absent(o, nick, p)
+		return r.absent(o, nick, p)
 	}
+	return h, false
 }
 
 // say hands an answer to who waits for it; further ones are of no use.
@@ -68,23 +78,32 @@ func (o *occupant) say(a answer) {
 }
 
 // present handles available presence: somebody is in the room, perhaps we.
-func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
+// Called with mu held.
+func (r *Room) present(o *occupant, nick string, p *packet.Presence) (h heard, tell bool) {
 	if nick == "" {
-		return
+		return h, false
 	}
 	user, _ := p.MUCUser()
 	if r.watcher == nil || o == r.bot && r.watcher != o {
 		r.watcher = o // a join brings the presences of all
 		clear(r.members)
 	}
+	var was *member
 	if r.watcher == o {
-		r.come(nick, p, user)
+		was = r.come(nick, p, user)
 	}
 	self := user.Has(110) || nick == o.nick && o.phase == joining
 	if !self {
-		return
+		return r.joined(o, nick, was, user.Item())
 	}
 	o.heard = r.o.Now()
+	if role := user.Item().Role; role != "" && role != o.role {
+		o.role = role
+		if o == r.bot && r.info != nil {
+			r.state.Capabilities = r.capabilities()
+			r.nudge()
+		}
+	}
 	switch o.phase {
 	case joining:
 		o.leaving = false
@@ -102,32 +121,45 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) {
 			r.nicks[nick] = o
 		}
 		o.say(answer{}) // to a change of the nick
+	case out:
 	}
+	return h, false
 }
 
-// come notes an occupant of the room.
-func (r *Room) come(nick string, p *packet.Presence, user packet.MUCUser) {
+// come notes an occupant of the room, and gives what was known of it; nil if it
+// is new. Called with mu held.
+func (r *Room) come(nick string, p *packet.Presence, user packet.MUCUser) (was *member) {
 	m := r.members[nick]
 	if m == nil {
 		if len(r.members) >= maxMembers {
-			return
+			return &member{}
 		}
 		r.joins++
 		m = &member{look: convert.Skeleton(nick), stay: r.joins}
 		r.members[nick] = m
+	} else {
+		known := *m
+		was = &known
 	}
-	if jid := user.Item().JID; jid != "" {
-		m.jid = convert.Bare(jid)
+	item := user.Item()
+	m.role, m.affiliation = item.Role, item.Affiliation
+	if item.JID != "" {
+		m.jid = convert.Bare(item.JID)
 	}
 	if r.about().occupants {
 		m.id = occupantID(&p.Attrs)
 	}
+	return was
 }
 
 // absent handles unavailable presence: somebody left the room, or was renamed.
-func (r *Room) absent(o *occupant, nick string, p *packet.Presence) {
+// Called with mu held.
+func (r *Room) absent(o *occupant, nick string, p *packet.Presence) (h heard, tell bool) {
 	user, _ := p.MUCUser()
 	renamed := user.Has(303) && user.Item().Nick != ""
+	if !renamed && nick != o.nick {
+		h, tell = r.parted(o, nick, r.occupying(nick), user)
+	}
 	if r.watcher == o {
 		m := r.members[nick]
 		delete(r.members, nick)
@@ -137,21 +169,35 @@ func (r *Room) absent(o *occupant, nick string, p *packet.Presence) {
 		}
 	}
 	if nick != o.nick {
-		return
+		return h, tell
 	}
 	if o.leaving || o.phase == out {
 		o.leaving = false
-		return
+		return h, false
 	}
 	if renamed {
 		delete(r.nicks, o.nick)
 		o.nick = user.Item().Nick
 		r.nicks[o.nick] = o
-		return
+		return h, false
 	}
+	r.expelled(o, user)
+	return h, false
+}
+
+// expelled handles that one of ours is no longer in the room. Called with mu held.
+func (r *Room) expelled(o *occupant, user packet.MUCUser) {
 	why, wait := leftBecause(user)
+	if destroy, ok := user.Element.Child(packet.NSMUCUser, "destroy"); ok && !r.o.Create {
+		r.destroyed(destroy)
+	}
 	if o.phase == joining {
 		o.say(answer{err: &packet.Error{Type: "wait", Condition: "resource-constraint"}})
+		return
+	}
+	if o.key != "" && (user.Has(301) || user.Has(307) && !user.Has(333)) {
+		r.gone(o, why)
+		r.putOut(o, user)
 		return
 	}
 	r.gone(o, why)
@@ -159,13 +205,31 @@ func (r *Room) absent(o *occupant, nick string, p *packet.Presence) {
 		o.refused = r.o.Now().Add(wait)
 		o.barred = user.Has(301) || user.Has(321) || user.Has(322)
 	}
-	if o == r.bot && r.o.Source {
+	switch {
+	case r.ended != nil:
+	case o == r.bot && r.o.Source:
 		r.retry = r.o.Now().Add(max(wait, time.Second))
 		r.setState(sdk.StateDown, reasonOf(why))
-	} else if r.anyIn() == nil {
+	case r.anyIn() == nil:
 		r.info = nil // the room may be gone: ask again
 		r.setState(sdk.StateDegraded, reasonOf(why))
 	}
+}
+
+// destroyed notes that the room is no more (XEP-0045 §10.9). Nobody asks for it
+// again before the next connection, or a change of the configuration. Called with
+// mu held.
+func (r *Room) destroyed(destroy xmltok.Element) {
+	text := "the room was destroyed"
+	if reason := destroy.ChildText(packet.NSMUCUser, "reason"); reason != "" {
+		text += ": " + reason
+	}
+	if venue := destroy.Get("jid"); venue != "" {
+		text += "; people are asked to meet in " + venue
+	}
+	r.ended = &sdk.Error{Op: "stay in " + r.o.JID, Kind: sdk.Gone, Public: text}
+	r.info = nil
+	r.setState(sdk.StateFailed, text)
 }
 
 // leftBecause reads why the room took us out (XEP-0045 §15.6.2), and how long a

@@ -56,8 +56,10 @@ type Options struct {
 	SelfPing   time.Duration // silence after which an occupant asks whether it is still in (XEP-0410); 0 = never
 	Settle     time.Duration // how long a join, a reflection or a reconnect is waited for
 
-	CatchUp CatchUp // bounds of what is read after a time without us
-	Store   Store   // keeps up to where the room has been heard; nil = only as long as the Room lives
+	Link    sdk.LinkID // the link's own name, for members in events
+	Members bool       // tell who comes and goes
+	CatchUp CatchUp    // bounds of what is read after a time without us
+	Store   Store      // keeps up to where the room has been heard; nil = only as long as the Room lives
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -102,6 +104,12 @@ type Room struct {
 	seen      *seen
 	past      *seen // messages that were looked up
 
+	comings allowance            // of events about who comes and goes
+	noticed map[string]time.Time // who was told that the bridge reads no private messages
+	stale   bool                 // the room's configuration has changed
+	ended   *sdk.Error           // why the room is no more
+	title   string               // that was told last
+
 	asked    map[string]*replay // queries of the archive under way
 	queries  int
 	asking   int    // queries that the pump waits for
@@ -142,7 +150,7 @@ func New(o Options, stream Stream, host Host) *Room {
 		wake: make(chan struct{}, 1), heard: make(chan heard, maxWaiting), space: make(chan struct{}, 1), let: make(chan struct{}, 1), upped: make(chan struct{}),
 		occupants: map[string]*occupant{}, byFrom: map[string]*occupant{}, nicks: map[string]*occupant{},
 		members: map[string]*member{}, pending: map[string]*pending{}, doubted: map[string]bool{}, seen: newSeen(maxSeen),
-		past: newSeen(maxPast), asked: map[string]*replay{}, recent: newRing(maxRecent),
+		past: newSeen(maxPast), asked: map[string]*replay{}, noticed: map[string]time.Time{}, recent: newRing(maxRecent),
 	}
 	r.bot = &occupant{from: o.BotFrom, want: o.BotNick, nick: o.BotNick, prefix: convert.MessagePrefix("groupchat", o.BotFrom, o.JID)}
 	r.occupants[""] = r.bot
@@ -166,6 +174,7 @@ func (r *Room) SetUse(source, target bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.o.Source, r.o.Target = source, target
+	r.ended = nil
 	r.nudge()
 }
 
@@ -184,7 +193,7 @@ func (r *Room) StreamUp(resumed bool) {
 	defer r.mu.Unlock()
 	if !resumed {
 		r.reset("the connection was lost")
-		r.upAt = r.o.Now()
+		r.upAt, r.ended = r.o.Now(), nil
 		r.looked, r.doubted = nil, map[string]bool{}
 	}
 	if !r.up {
@@ -224,8 +233,11 @@ func (r *Room) reset(why string) {
 // waitUp waits until the stream is up.
 func (r *Room) waitUp(ctx context.Context) *sdk.Error {
 	r.mu.Lock()
-	up := r.upped
+	up, ended := r.upped, r.ended
 	r.mu.Unlock()
+	if ended != nil {
+		return ended
+	}
 	select {
 	case <-up:
 		return nil
@@ -314,7 +326,14 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 	wait := r.retry.Sub(now)
 	source, bot, shut := r.o.Source, r.bot, r.shut
 	known := r.info != nil
-	if !r.up || wait > 0 || shut == nil && (source && bot.phase == in || !source && known) {
+	if r.up && r.stale && known && r.anyIn() != nil {
+		r.mu.Unlock()
+		if err := r.refresh(ctx); err != nil {
+			r.o.Log.Debug("room not asked again", "error", err)
+		}
+		r.mu.Lock()
+	}
+	if !r.up || r.ended != nil || wait > 0 || shut == nil && (source && bot.phase == in || !source && known) {
 		r.mu.Unlock()
 		return max(wait, 0)
 	}
