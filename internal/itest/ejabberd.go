@@ -83,6 +83,7 @@ listen:
     ip: "{{.Host}}"
     module: ejabberd_service
     access: all
+    global_routes: false
 {{- if .MaxStanza}}
     max_stanza_size: {{.MaxStanza}}{{end}}
     hosts:
