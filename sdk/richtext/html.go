@@ -547,11 +547,12 @@ func (b *builder) write(s string) {
 		}
 	}
 	b.want, b.breaks, b.space = 0, 0, ""
-	for i := range b.marks {
+	first := len(b.marks)
+	for first > 0 && !b.marks[first-1].begun {
+		first--
+	}
+	for i := first; i < len(b.marks); i++ {
 		m := &b.marks[i]
-		if m.begun {
-			continue
-		}
 		m.begun = true
 		if m.marker != "" {
 			b.indent(m.indent)

@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/sdk"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -56,7 +57,7 @@ func TestGolden(t *testing.T) {
 			if part["note"] == "" {
 				t.Error("no note")
 			}
-			r := FromGroupchat(decode(t, []byte(part["in.xml"])), ops, now)
+			r := read(decode(t, []byte(part["in.xml"])))
 			js, err := json.MarshalIndent(trim(r), "", "  ")
 			if err != nil {
 				t.Fatal(err)
@@ -74,6 +75,14 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// read reads a message as what it is.
+func read(m *packet.Message) Reading {
+	if m.Type == "groupchat" || Bare(m.From) == ops.JID {
+		return FromGroupchat(m, ops, now)
+	}
+	return FromChat(m, now)
+}
+
 // trim drops what is empty, so that a golden file shows what there is.
 func trim(r Reading) map[string]any {
 	b, _ := json.Marshal(r)
@@ -83,6 +92,12 @@ func trim(r Reading) map[string]any {
 }
 
 func prune(v any) any {
+	if list, ok := v.([]any); ok {
+		for i := range list {
+			list[i] = prune(list[i])
+		}
+		return list
+	}
 	m, ok := v.(map[string]any)
 	if !ok {
 		return v
@@ -112,27 +127,37 @@ func prune(v any) any {
 	return m
 }
 
-// out writes what was read for another room.
+// out writes what was read for another room or, from a chat, for another person.
 func out(r Reading) string {
-	env := Envelope{Prefix: MessagePrefix("groupchat", "p@bridge.example.org/b", "dev@muc.example.net"), ID: MessageID("bh-", "d1")}
+	env := Envelope{Prefix: MessagePrefix("groupchat", "p@bridge.example.org/b", "dev@muc.example.net"), ID: MessageID("bh001122-", "d1")}
+	style := Style{Room: true}
+	if r.ID.Room != ops.JID {
+		env.Prefix = MessagePrefix("chat", "p@bridge.example.org/b", "bob@chat.example.net")
+		style = Style{Parts: MaxParts, Mention: func(m sdk.Mention) string { return string(m.Actor.ID) }}
+	}
 	switch r.Kind {
 	case Text, Correct, Sealed:
-		c := Compose(&r.Item, Style{})
 		if r.Kind == Correct {
-			env.Replace = "bh-d0"
+			env.Replace = "bh001122-d0"
 		}
 		if r.ReplyTo != "" {
 			env.ReplyTo = "there-" + r.ReplyTo
 		}
-		s := string(AppendMessage(nil, env, c))
-		for _, l := range c.Loss {
-			s += "\n<!-- loss " + string(l.Kind) + ": " + l.Detail + " -->"
+		messages, losses := AppendItem(&r.Item, env, style)
+		var lines []string
+		for _, m := range messages {
+			lines = append(lines, string(m.Data))
 		}
-		return s
+		for _, l := range losses {
+			lines = append(lines, "<!-- loss "+string(l.Kind)+": "+l.Detail+" -->")
+		}
+		return strings.Join(lines, "\n")
 	case Retract, Moderate:
 		return string(AppendRetraction(nil, env, "there-"+r.Target))
 	case React:
 		return string(AppendReactions(nil, env, "there-"+r.Target, r.Reactions))
+	case Invited:
+		return string(AppendInvite(nil, env, *r.Invite))
 	}
 	return ""
 }
