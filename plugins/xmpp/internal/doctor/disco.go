@@ -49,23 +49,31 @@ func (e entity) is(identity string) bool { return slices.Contains(e.identities, 
 
 // info asks an address what it is.
 func (c *connection) info(ctx context.Context, address string) (entity, error) {
-	e := entity{address: address}
 	answer, err := c.ask(ctx, address, "get", xmltok.New(packet.NSDiscoInfo, "query", ""))
 	if err != nil {
-		return e, err
+		return entity{address: address}, err
 	}
-	for x := range answer.Payload.Children() {
+	return parseInfo(address, answer.Payload), nil
+}
+
+// maxInfo bounds the identities and the features that are kept of one answer.
+const maxInfo = 1000
+
+// parseInfo reads an answer to disco#info.
+func parseInfo(address string, query xmltok.Element) entity {
+	e := entity{address: address}
+	for x := range query.Children() {
 		switch {
-		case x.Is(packet.NSDiscoInfo, "identity"):
+		case x.Is(packet.NSDiscoInfo, "identity") && len(e.identities) < maxInfo:
 			e.identities = append(e.identities, x.Get("category")+"/"+x.Get("type"))
 			if e.name == "" {
 				e.name = x.Get("name")
 			}
-		case x.Is(packet.NSDiscoInfo, "feature"):
+		case x.Is(packet.NSDiscoInfo, "feature") && len(e.features) < maxInfo:
 			e.features = append(e.features, x.Get("var"))
 		}
 	}
-	return e, nil
+	return e
 }
 
 // services are the server's items that answer.

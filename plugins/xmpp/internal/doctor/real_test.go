@@ -257,7 +257,7 @@ func TestEjabberdRemedies(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(address)
 	local := strings.NewReplacer("https://@HOST@:5443", "http://"+address, "port: 5443", "port: "+port+"\n    ip: \"127.0.0.1\"", "tls: true", "tls: false")
-	add := append(fix, remedies(t, r, "privilege")...)
+	add := slices.Concat(fix, remedies(t, r, "privilege"))
 	for i := range add {
 		add[i].Lines = strings.Split(local.Replace(strings.Join(add[i].Lines, "\x00")), "\x00")
 	}

@@ -33,6 +33,15 @@ func newCache(limit int, life time.Duration, now func() time.Time) *cache {
 	return &cache{limit: limit, life: life, now: now, order: list.New(), byKey: map[string]*list.Element{}}
 }
 
+// entry is what stands at a place of the order.
+func entry(e *list.Element) *cached {
+	c, ok := e.Value.(*cached)
+	if !ok {
+		panic("upload: something else is in the cache") // only put fills it
+	}
+	return c
+}
+
 // get finds what is not too old.
 func (c *cache) get(key string) (uploaded, bool) {
 	c.mu.Lock()
@@ -41,7 +50,7 @@ func (c *cache) get(key string) (uploaded, bool) {
 	if e == nil {
 		return uploaded{}, false
 	}
-	have := e.Value.(*cached)
+	have := entry(e)
 	if !c.now().Before(have.expires) {
 		c.order.Remove(e)
 		delete(c.byKey, key)
@@ -62,6 +71,6 @@ func (c *cache) put(key string, value uploaded) {
 	for c.order.Len() > c.limit {
 		last := c.order.Back()
 		c.order.Remove(last)
-		delete(c.byKey, last.Value.(*cached).key)
+		delete(c.byKey, entry(last).key)
 	}
 }

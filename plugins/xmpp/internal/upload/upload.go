@@ -138,16 +138,17 @@ func (u *Uploader) upload(ctx context.Context, from string, m sdk.Media) (done u
 	ctx, cancel := context.WithTimeout(ctx, u.o.Timeout)
 	defer cancel()
 	source := "url " + m.URL
-	if len(m.Data) == 0 {
-		if done, ok := u.done.get(source); ok {
-			return done, nil
-		}
+	if done, ok := u.before(source, m); ok {
+		return done, nil
 	}
 	select {
 	case u.slots <- struct{}{}:
 		defer func() { <-u.slots }()
 	case <-ctx.Done():
 		return uploaded{}, fmt.Errorf("wait for other uploads: %w", ctx.Err())
+	}
+	if done, ok := u.before(source, m); ok { // by one of those that it waited for
+		return done, nil
 	}
 	s, err := u.service(ctx, from)
 	if err != nil {
@@ -178,6 +179,14 @@ func (u *Uploader) upload(ctx context.Context, from string, m sdk.Media) (done u
 		u.done.put(source, done)
 	}
 	return done, nil
+}
+
+// before gives the upload of a foreign file that was uploaded a short time ago.
+func (u *Uploader) before(source string, m sdk.Media) (uploaded, bool) {
+	if len(m.Data) > 0 {
+		return uploaded{}, false
+	}
+	return u.done.get(source)
 }
 
 // nameOf is the file name that m has, or that its address ends in.
