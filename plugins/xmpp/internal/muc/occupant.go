@@ -39,6 +39,7 @@ type occupant struct {
 	err     *sdk.Error    // why it is not in
 	refused time.Time     // until when the refusal is believed
 	barred  bool          // the refusal is about this occupant alone
+	outcast bool          // the refusal says that it is banned
 	muted   bool          // the room put it out: nobody else speaks for it
 
 	role      string // as the room says (XEP-0045 §5.1)
@@ -86,7 +87,7 @@ func (r *Room) enter(ctx context.Context, o *occupant, since time.Time) *sdk.Err
 			r.mu.Unlock()
 			return err
 		}
-		o.phase, o.attempt, o.barred, o.muted = joining, make(chan struct{}), false, false
+		o.phase, o.attempt, o.barred, o.outcast, o.muted = joining, make(chan struct{}), false, false, false
 		epoch := r.epoch
 		r.mu.Unlock()
 		return r.attempt(ctx, o, since, epoch)
@@ -188,8 +189,8 @@ func (r *Room) tryNicks(ctx context.Context, o *occupant, since time.Time) *sdk.
 			r.mu.Lock()
 			o.barred = true
 			if got.err.Condition == "forbidden" && o.key != "" { // XEP-0045 §7.2.7
-				o.muted = true
-				err.Kind, err.Public, err.After = sdk.Forbidden, bannedText(o.want), banPause
+				o.outcast = true
+				err.Kind, err.Public = sdk.Forbidden, bannedText(o.want)
 			}
 			r.mu.Unlock()
 		}
@@ -413,21 +414,28 @@ func (r *Room) anyIn() *occupant {
 // has puppets, the room lets it in and there is space, else the link's own.
 // Direct says that it is the actor's own.
 func (r *Room) author(ctx context.Context, a sdk.Actor) (o *occupant, direct bool, err *sdk.Error) {
+	var refusal *sdk.Error
 	if r.o.Puppet != nil {
 		if o = r.puppet(a); o != nil {
 			if err = r.enter(ctx, o, time.Time{}); err == nil {
 				return o, true, r.rename(ctx, o, wantedNick(a))
 			}
 			r.mu.Lock()
-			final := !o.barred || o.muted
+			final, outcast := !o.barred || o.muted, o.outcast
 			r.mu.Unlock()
 			if final {
 				return nil, false, err
 			}
+			if outcast {
+				refusal = err
+			}
 		}
 	}
 	if botErr := r.enter(ctx, r.bot, time.Time{}); botErr != nil {
-		return nil, false, botErr
+		return nil, false, botErr // the whole bridge is kept out, which may end
+	}
+	if refusal != nil {
+		return nil, false, refusal // only the author is, and nobody speaks instead
 	}
 	return r.bot, false, nil
 }
