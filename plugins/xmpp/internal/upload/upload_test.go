@@ -2,11 +2,15 @@ package upload
 
 import (
 	"bytes"
+	"context"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,5 +282,59 @@ func TestCacheIsBounded(t *testing.T) {
 	_, b := c.get("b")
 	if !a || b || len(c.byKey) != 2 {
 		t.Errorf("a kept %v, b kept %v, %d entries", a, b, len(c.byKey))
+	}
+}
+
+func TestUploadOverTLS(t *testing.T) {
+	f := newFake(t)
+	f.http.Close()
+	f.http = httptest.NewTLSServer(http.HandlerFunc(f.serve))
+	t.Cleanup(f.http.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(f.http.Certificate())
+	u := New(f, Options{Server: server, Guard: loopback(), RootCAs: roots})
+	address, err := u.Upload(t.Context(), from, sdk.Media{Data: []byte("sealed")})
+	if err != nil || address != f.http.URL+"/g/1" || f.files["/p/1"] != "sealed" {
+		t.Errorf("got %s, %v, files %v", address, err, f.files)
+	}
+	// An unknown authority is an error without the slot's address in it, which is a secret.
+	u = New(f, Options{Server: server, Guard: loopback()})
+	_, err = u.Upload(t.Context(), from, sdk.Media{Data: []byte("sealed")})
+	if err == nil || err.Kind != sdk.Transient || strings.Contains(err.Error(), "/p/") || len(f.files) != 1 {
+		t.Errorf("unknown authority: %v", err)
+	}
+}
+
+func TestOneForeignFileForManyRooms(t *testing.T) {
+	var reads atomic.Int64
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reads.Add(1)
+		_, _ = w.Write([]byte("a picture"))
+	}))
+	t.Cleanup(origin.Close)
+	f := newFake(t)
+	u := New(f, Options{Server: server, Guard: loopback(), Fetcher: NewGuarded(loopback(), 10*time.Second, "test"), Foreign: true, Parallel: 1})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if got, err := u.Rehost(t.Context(), from, sdk.Media{URL: origin.URL + "/a.png"}); err != nil || got.URL != f.http.URL+"/g/1" {
+				t.Errorf("got %s, %v", got.URL, err)
+			}
+		})
+	}
+	wg.Wait()
+	if reads.Load() != 1 || len(f.files) != 1 {
+		t.Errorf("read %d times, uploaded %d times", reads.Load(), len(f.files))
+	}
+}
+
+func TestUploadEndsWithItsContext(t *testing.T) {
+	f := newFake(t)
+	u := New(f, Options{Server: server, Guard: loopback(), Parallel: 1})
+	u.slots <- struct{}{} // another upload is on its way
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := u.Upload(ctx, from, sdk.Media{Data: []byte("a")}); err == nil || err.Kind != sdk.Transient {
+		t.Errorf("got %v", err)
 	}
 }
