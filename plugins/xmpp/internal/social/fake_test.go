@@ -66,6 +66,7 @@ type fakeNode struct {
 	subs   []string
 	closed bool // refuses strangers
 	open   bool // anybody may publish
+	secret bool // strangers are told nothing of its configuration
 }
 
 // world is everything around a Social: host, stream, and pubsub services.
@@ -171,6 +172,9 @@ func (w *world) IQ(_ context.Context, iq *packet.IQ) (*packet.IQ, error) {
 		if n == nil {
 			return iq.Refuse("cancel", "item-not-found", ""), nil
 		}
+		if n.secret {
+			return iq.Refuse("cancel", "service-unavailable", ""), nil
+		}
 		f := pubsub.Form{Type: pubsub.FormMeta}
 		f.Set("pubsub#access_model", n.access)
 		e, err := new(xmltok.Writer).Start(packet.NSDiscoInfo, "query").Child(f.Element("result")).Element()
@@ -181,7 +185,7 @@ func (w *world) IQ(_ context.Context, iq *packet.IQ) (*packet.IQ, error) {
 	switch {
 	case n == nil:
 		return iq.Refuse("cancel", "item-not-found", ""), nil
-	case n.closed && iq.From == domain:
+	case n.closed && (iq.From == domain || strings.HasPrefix(iq.From, "probe-")):
 		return iq.Refuse("auth", "not-authorized", ""), nil
 	}
 	return w.pubsub(iq, r, n), nil

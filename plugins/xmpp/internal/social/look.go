@@ -2,8 +2,10 @@ package social
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/packet"
@@ -90,11 +92,16 @@ func (s *Social) visit(ctx context.Context, src *source) error {
 	if err := s.load(ctx, src); err != nil {
 		return err
 	}
-	if err := s.subscribe(ctx, src); err != nil {
-		return err
-	}
-	if err := s.describe(ctx, src); err != nil {
-		return err
+	s.mu.Lock()
+	ready := src.ready
+	s.mu.Unlock()
+	if !ready {
+		if err := s.subscribe(ctx, src); err != nil {
+			return err
+		}
+		if err := s.describe(ctx, src); err != nil {
+			return err
+		}
 	}
 	list, err := s.newest(ctx, src)
 	if err != nil {
@@ -108,11 +115,27 @@ func (s *Social) visit(ctx context.Context, src *source) error {
 	if err := s.missing(ctx, src, list); err != nil {
 		return err
 	}
-	if src.place != "" && src.parent == nil {
+	s.again(src)
+	if !ready && src.place != "" && src.parent == nil {
 		caps := Capabilities()
 		s.report(ctx, sdk.Report{Place: src.place, State: sdk.StateUp, Reason: "subscribed", Capabilities: &caps})
 	}
 	return s.save(ctx, src)
+}
+
+// again plans to read a node again: not every service notifies whoever subscribed
+// (ejabberd's PEP, by default, only sessions of its own users). What is not read
+// for itself is read less often.
+func (s *Social) again(src *source) {
+	pause := s.o.Poll
+	if src.parent != nil {
+		pause *= 4
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next := s.o.Now().Add(pause); pause > 0 && src.due.IsZero() {
+		src.due = next
+	}
 }
 
 func (s *Social) report(ctx context.Context, r sdk.Report) {
@@ -228,7 +251,7 @@ func (s *Social) describe(ctx context.Context, src *source) error {
 		}
 	}
 	s.mu.Lock()
-	src.model, src.proves = access, proves
+	src.model, src.proves, src.ready = access, proves, true
 	s.mu.Unlock()
 	return nil
 }
@@ -243,14 +266,28 @@ func hasFeature(query xmltok.Element, feature string) bool {
 }
 
 // access gives the access model of a node by its metadata (XEP-0060 §5.4), empty
-// where the service does not tell. The error is that the stream failed.
+// where it does not become known. Servers do not tell strangers about a user's
+// nodes (XEP-0030 §8); then a component finds out whether the node is open: by
+// an address that is new to everybody, so that nobody can have let it in. The
+// error is that the stream failed.
 func (s *Social) access(ctx context.Context, as string, at pubsub.Address) (string, error) {
 	answer, err := s.ask(ctx, as, at.Service, "get", xmltok.New(packet.NSDiscoInfo, "query", "", xmltok.A("node", at.Node)))
 	var e *packet.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		form, _ := pubsub.FormIn(answer.Payload, pubsub.FormMeta)
-		return form.Get("pubsub#access_model"), nil
+		if model := form.Get("pubsub#access_model"); model != "" {
+			return model, nil
+		}
+	} else if !errors.As(err, &e) {
+		return "", err
+	}
+	if strings.Contains(s.o.Self, "@") {
+		return "", nil // an account has one address only
+	}
+	stranger := "probe-" + strings.ToLower(rand.Text()) + "@" + s.o.Self
+	switch _, err := s.ask(ctx, stranger, at.Service, "get", pubsub.GetItems(at.Node, 1)); {
+	case err == nil:
+		return "open", nil
 	case errors.As(err, &e):
 		return "", nil
 	default:

@@ -39,10 +39,18 @@ func (s *Social) hear(ctx context.Context) {
 
 // notified reads one notification.
 func (s *Social) notified(ctx context.Context, src *source, ev pubsub.Event) error {
+	s.mu.Lock()
+	ready := src.ready
+	s.mu.Unlock()
+	if !ready {
+		// Who may see the items is not known yet. They are read as soon as it is,
+		// with those that the service sends unasked after a subscription.
+		return nil
+	}
 	if err := s.load(ctx, src); err != nil {
 		return err
 	}
-	again := ev.Cut
+	again, fresh := ev.Cut, false // fresh: what is known of the node no longer holds
 	switch ev.Kind {
 	case pubsub.EventItems:
 		for _, it := range ev.Items {
@@ -69,11 +77,18 @@ func (s *Social) notified(ctx context.Context, src *source, ev pubsub.Event) err
 			}
 		}
 		again = ev.Kind == pubsub.EventDeleted
+		fresh = again
 	case pubsub.EventConfigured:
-		again = true
+		again, fresh = true, true
 	case pubsub.EventSubscription:
 		again = ev.State == "none"
+		fresh = again
 	default:
+	}
+	if fresh {
+		s.mu.Lock()
+		src.ready = false
+		s.mu.Unlock()
 	}
 	if again {
 		s.due(src.at, s.o.Now())

@@ -90,6 +90,9 @@ func (o Options) withDefaults() Options {
 	if o.Retry == 0 {
 		o.Retry = 10 * time.Minute
 	}
+	if o.Poll == 0 {
+		o.Poll = 15 * time.Minute
+	}
 	if o.NewID == nil {
 		o.NewID = rand.Text
 	}
@@ -216,7 +219,7 @@ func (s *Social) StreamUp(resumed bool) {
 	if !resumed {
 		now := s.o.Now()
 		for _, src := range s.sources {
-			src.due = now
+			src.due, src.ready = now, false
 		}
 	}
 	s.mu.Unlock()

@@ -22,7 +22,7 @@ func TestFeedOfALocalUser(t *testing.T) {
 	w := newWorld(t)
 	comments := pubsub.Address{Service: "pubsub.example.org", Node: "urn:xmpp:microblog:0:comments/p1"}
 	w.nodes[comments] = &fakeNode{access: "open"}
-	w.nodes[blog] = &fakeNode{access: "open", items: []pubsub.Item{
+	w.nodes[blog] = &fakeNode{access: "open", secret: true, items: []pubsub.Item{
 		entry(t, "p1", "", "first", t1, `<link rel='replies' title='comments' href='`+comments.URI()+`'/>`),
 	}}
 	w.nodes[pubsub.Address{Service: romeo, Node: attach.Node(blog.At("p1"))}] = &fakeNode{access: "open"}
@@ -79,7 +79,7 @@ func TestFeedOfALocalUser(t *testing.T) {
 
 func TestFollowersOnlyFeedIsNotPublic(t *testing.T) {
 	w := newWorld(t)
-	w.nodes[blog] = &fakeNode{access: "presence", closed: true, items: []pubsub.Item{entry(t, "p1", "", "for friends", t1)}}
+	w.nodes[blog] = &fakeNode{access: "presence", closed: true, secret: true, items: []pubsub.Item{entry(t, "p1", "", "for friends", t1)}}
 	s, _ := w.social(nil)
 	s.Follow(romeo, "bob@m.example")
 	if c := w.nextEvents(1)[0].Change.(sdk.ItemCreated); c.Item.Visibility != sdk.VisibilityFollowers {

@@ -28,6 +28,7 @@ type source struct {
 	changed  bool      // something is to be stored
 	leaving  bool
 	as       string // who subscribed
+	ready    bool   // the access model was asked for since the stream is up
 	model    string // access model, empty = not known
 	proves   bool   // the service proves ids of attachments (XEP-0470 §4.5)
 	seen     []seen // oldest first
