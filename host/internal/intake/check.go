@@ -17,8 +17,9 @@ const (
 )
 
 // check says whether the link may publish the event at all, and stamps what
-// belongs to it. What is known only to the database comes in request.Decide.
-func (in *Intake) check(link sdk.LinkID, ev *sdk.Event) error {
+// belongs to it: the event, and its item it, which the caller puts back into the
+// event. What is known only to the database comes in request.Decide.
+func (in *Intake) check(link sdk.LinkID, ev *sdk.Event, it *sdk.Item) error {
 	op := "publish " + ev.Kind().String()
 	forbid := func(what string, ref sdk.Ref) error {
 		return sdk.Errorf(sdk.Forbidden, op, "%s %q belongs to link %q, not to %q", what, ref.ID, ref.Link, link)
@@ -48,19 +49,23 @@ func (in *Intake) check(link sdk.LinkID, ev *sdk.Event) error {
 	if err := in.checkTarget(op, ev); err != nil {
 		return err
 	}
-	it := ev.Item()
 	if it == nil {
 		return nil
 	}
 	if !stamp(link, &it.Origin) {
 		return forbid("item", it.Origin)
 	}
-	if err := in.checkItem(op, it); err != nil {
-		return err
-	}
-	*ev = ev.WithItem(*it)
-	return nil
+	return in.checkItem(op, it)
 }
+
+// setItem and setTarget stay out of their callers: events are large, and what
+// they put on the stack would make every goroutine that publishes grow its own.
+//
+//go:noinline
+func setItem(ev *sdk.Event, it *sdk.Item) { *ev = ev.WithItem(*it) }
+
+//go:noinline
+func setTarget(ev *sdk.Event, t sdk.Target) { *ev = ev.WithTarget(t) }
 
 // checkPeer makes sure that in a place of a gateway people speak at their own end
 // only, and for themselves.
@@ -93,7 +98,7 @@ func (in *Intake) checkTarget(op string, ev *sdk.Event) error {
 		}
 	}
 	if t.Item != "" {
-		*ev = ev.WithTarget(sdk.Target{Remote: t.Remote})
+		setTarget(ev, sdk.Target{Remote: t.Remote})
 	}
 	if r, ok := ev.Change.(sdk.ReactionsSet); ok && len(r.Reactions) > maxList {
 		return sdk.Errorf(sdk.TooLarge, op, "%d reactions", len(r.Reactions))

@@ -115,10 +115,11 @@ func (in *Intake) Publish(ctx context.Context, link sdk.LinkID, events []sdk.Eve
 // admit checks one event and finds its ways; nil for a signal, which is over.
 func (in *Intake) admit(link sdk.LinkID, given *sdk.Event, table *route.Table) (*job, error) {
 	j := &job{ev: *given, patient: true}
-	if err := in.check(link, &j.ev); err != nil {
+	ev := &j.ev
+	it := ev.Item()
+	if err := in.check(link, ev, it); err != nil {
 		return nil, err
 	}
-	ev := &j.ev
 	passed := len(ev.Via)
 	ev.Via = append(slices.Clone(ev.Via), link)
 	ways := table.Ways(ev.Place)
@@ -146,9 +147,9 @@ func (in *Intake) admit(link sdk.LinkID, given *sdk.Event, table *route.Table) (
 	default:
 		j.variants = variants(ways)
 	}
-	if it := ev.Item(); it != nil {
+	if it != nil {
 		it.Conversation = table.Conversation(ev.Place)
-		*ev = ev.WithItem(*it)
+		setItem(ev, it)
 	}
 	return j, nil
 }
