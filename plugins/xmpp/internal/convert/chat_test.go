@@ -348,3 +348,63 @@ func FuzzFromChat(f *testing.F) {
 		}
 	})
 }
+
+// FuzzBody builds messages from parts, so that the fuzzer reaches what stands behind the XML.
+func FuzzBody(f *testing.F) {
+	f.Add("> q\nx *y*", "<p>x <b>y</b></p>", "Bob", 0, 4, uint8(0))
+	f.Add("/me *x* 🔥", "", "a@b.example", 4, 6, uint8(1))
+	f.Add("[w]\nhttps://f.example/a", "x", "", 0, 4, uint8(255))
+	f.Fuzz(func(t *testing.T, body, html, name string, start, end int, flags uint8) {
+		w := new(xmltok.Writer).Start(packet.NSComponent, "message", xmltok.A("type", "chat"), xmltok.A("id", "m1"))
+		w.Start(packet.NSComponent, "body").Text(body).End()
+		from, to := fmt.Sprint(start), fmt.Sprint(end)
+		w.Start(NSReference, "reference", xmltok.A("type", "mention"), xmltok.A("begin", from), xmltok.A("end", to), xmltok.A("uri", "xmpp:"+name)).End()
+		for i, space := range []string{NSReply, NSSpoiler, NSSFS} {
+			if flags&(1<<i) != 0 {
+				w.Start(NSFallback, "fallback", xmltok.A("for", space)).Start(NSFallback, "body", xmltok.A("start", from), xmltok.A("end", to)).End().End()
+			}
+		}
+		w.Start(NSReply, "reply", xmltok.A("id", name)).End()
+		if flags&8 != 0 {
+			w.Start(NSSpoiler, "spoiler").Text(name).End()
+		}
+		if flags&16 != 0 {
+			w.Start(NSOOB, "x").Start(NSOOB, "url").Text(body).End().End()
+		}
+		if flags&32 != 0 {
+			w.Start(NSStyling, "unstyled").End()
+		}
+		if flags&64 != 0 {
+			w.Start(NSXHTMLIM, "html").Start(NSXHTML, "body").Text(html).End().End()
+		}
+		e, err := w.Element()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := packet.Decode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := FromChat(s.(*packet.Message), now)
+		if r.Kind != Text || strings.Contains(r.Item.Body(), "\r") { // carriage returns become line ends
+			return
+		}
+		for _, x := range r.Item.Mentions {
+			if x.Start < 0 || x.Start > x.End || x.End > len(r.Item.Body()) {
+				t.Fatalf("mention %+v is not in %q", x, r.Item.Body())
+			}
+		}
+		messages, losses := AppendItem(&r.Item, Envelope{Prefix: chatPrefix, ID: "bh001122-1"}, Style{Mention: jidOf, Has: CanShare, Parent: &Parent{ID: "p", Name: name, Text: html}})
+		got := FromChat(decode(t, messages[0].Data), now)
+		if slices.ContainsFunc(losses, func(l sdk.Loss) bool { return l.Kind == sdk.LossText || l.Kind == sdk.LossMedia }) {
+			return
+		}
+		want := r.Item
+		if !slices.Equal(got.Item.Mentions, want.Mentions) || got.Item.Body() != want.Body() || !slices.EqualFunc(got.Item.Media, want.Media, func(a, b sdk.Media) bool { return a.URL == b.URL }) {
+			t.Fatalf("%+v\ncomes back as\n%+v\n%s", want, got.Item, messages[0].Data)
+		}
+		if want.Text != nil && !slices.ContainsFunc(losses, func(l sdk.Loss) bool { return l.Kind == sdk.LossMarkup }) && !slices.Equal(marks(*got.Item.Text), marks(*want.Text)) {
+			t.Fatalf("%v\ncomes back as\n%v\n%s", want.Text.Spans, got.Item.Text.Spans, messages[0].Data)
+		}
+	})
+}

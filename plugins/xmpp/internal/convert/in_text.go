@@ -37,7 +37,7 @@ func (r *Reading) readText(m *packet.Message) {
 		understood = append(understood, NSSFS, NSOOB, NSSIMS)
 	}
 	body, runs := withoutFallback(m, understood, m.Body(), len(files) > 0)
-	if isAddress(body, files) {
+	if isAddress(body, files) || strings.TrimSpace(body) == "" {
 		body = ""
 	}
 	if body == "" && len(files) == 0 {
