@@ -36,7 +36,10 @@ func (r *Reading) readText(m *packet.Message) {
 	if len(files) > 0 {
 		understood = append(understood, NSSFS, NSOOB, NSSIMS)
 	}
-	body, runs := withoutFallback(m, understood, m.Body(), len(files) > 0)
+	body, runs := withoutFallback(m, understood, m.Body(), files)
+	if len(files) > 0 {
+		body = strings.TrimRightFunc(body, unicode.IsSpace)
+	}
 	if isAddress(body, files) || strings.TrimSpace(body) == "" {
 		body = ""
 	}
@@ -185,8 +188,8 @@ func interval(e xmltok.Element, from, to string, n int) (start, end int, ok bool
 
 // withoutFallback cuts the parts of the body that are only there for clients
 // without the extensions understood (XEP-0428 §2.2), and tells where the rest
-// was. A body of which nothing would be left stays, unless mayEmpty.
-func withoutFallback(m *packet.Message, understood []string, body string, mayEmpty bool) (string, richtext.Runs) {
+// was. A body of which nothing would be left stays, unless there are files.
+func withoutFallback(m *packet.Message, understood []string, body string, files []sdk.Media) (string, richtext.Runs) {
 	whole := richtext.Runs{}
 	if body != "" {
 		whole = richtext.Runs{{Len: len(body)}}
@@ -194,13 +197,18 @@ func withoutFallback(m *packet.Message, understood []string, body string, mayEmp
 	var points []int
 	var cuts [][2]int
 	for _, e := range m.Extensions {
-		if !e.Is(NSFallback, "fallback") || !slices.Contains(understood, e.Get("for")) {
+		sharing := len(files) > 0 && e.Is(NSReference, "reference")
+		if !sharing && (!e.Is(NSFallback, "fallback") || !slices.Contains(understood, e.Get("for"))) {
 			continue
 		}
 		if points == nil {
 			points = codePoints(body)
 		}
-		cuts = append(cuts, fallbackRanges(e, points)...)
+		if !sharing {
+			cuts = append(cuts, fallbackRanges(e, points)...)
+		} else if start, end, ok := interval(e, "begin", "end", len(points)-1); ok && isAddress(body[points[start]:points[end]], files) {
+			cuts = append(cuts, [2]int{points[start], points[end]}) // XEP-0385 §3.1
+		}
 	}
 	if len(cuts) == 0 {
 		return body, whole
@@ -221,7 +229,7 @@ func withoutFallback(m *packet.Message, understood []string, body string, mayEmp
 	}
 	keep(len(body))
 	if strings.TrimSpace(b.String()) == "" {
-		if mayEmpty {
+		if len(files) > 0 {
 			return "", nil
 		}
 		return body, whole
