@@ -121,6 +121,9 @@ type running struct {
 	links map[sdk.LinkID]*wireLink
 	wire  *wire
 	path  string
+	admin string // address of the admin listener
+	web   string // address of the public listener; empty without
+	hup   chan os.Signal
 	stop  func()
 }
 
@@ -154,15 +157,21 @@ func start(t *testing.T, dir, text string, n int) *running {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	r := &running{links: map[sdk.LinkID]*wireLink{}, wire: w, path: path, hup: make(chan os.Signal, 1)}
 	ready := make(chan struct{})
-	h, err := New(cfg, map[string]sdk.Plugin{"wire": w}, Options{Log: log, InProcess: true, Version: "test", Ready: func(_, _ net.Addr) { close(ready) }})
+	h, err := New(cfg, map[string]sdk.Plugin{"wire": w}, Options{Log: log, InProcess: true, Version: "test", Ready: func(public, admin net.Addr) {
+		if r.admin = admin.String(); public != nil {
+			r.web = public.String()
+		}
+		close(ready)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx, nil) }()
-	r := &running{Host: h, links: map[sdk.LinkID]*wireLink{}, wire: w, path: path}
+	r.Host = h
+	go func() { ended <- h.Run(ctx, r.hup) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
