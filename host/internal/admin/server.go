@@ -206,6 +206,8 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 		code = http.StatusNotFound
 	case sdk.Invalid:
 		code = http.StatusBadRequest
+	case sdk.Conflict:
+		code = http.StatusConflict
 	case sdk.Overloaded:
 		code = http.StatusServiceUnavailable
 	}
