@@ -3,8 +3,10 @@ package contact
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
+	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/sdk"
 )
@@ -91,7 +93,7 @@ func (c *Contacts) deliver(ctx context.Context, d sdk.Delivery) ([]sdk.Loss, err
 	case sdk.FollowAsked:
 		return nil, c.follow(ctx, user, foreign, d.Event.Actor)
 	case sdk.FollowAnswered:
-		return nil, c.answered(ctx, user, foreign, ch.Accepted)
+		return nil, c.answered(ctx, user, foreign, ch.Accepted, "")
 	case sdk.Unfollowed:
 		return nil, c.unfollowed(ctx, user, foreign)
 	case sdk.Signal:
@@ -134,8 +136,28 @@ func (c *Contacts) follow(ctx context.Context, user, foreign string, actor sdk.A
 	return c.ask(ctx, r, p, actor.Name)
 }
 
-// answered passes on what the foreign actor answered the user.
-func (c *Contacts) answered(ctx context.Context, user, foreign string, accepted bool) error {
+// Inform takes what became of an event. It is false when the event was none of this package's. A request that could not be passed on is
+// refused, so that the user does not wait for an answer that will not come.
+func (c *Contacts) Inform(ctx context.Context, o sdk.Outcome) bool {
+	f := strings.Split(o.Dedup, " ")
+	if len(f) != 4 {
+		return false
+	}
+	kind, ok := sdk.ParseChangeKind(f[0])
+	if !ok || !Takes(kind) {
+		return false
+	}
+	if kind != sdk.KindFollowAsked || o.State == sdk.OutcomeDelivered || c.wait(ctx) != nil {
+		return true
+	}
+	if err := c.answered(ctx, f[1], f[2], false, o.Reason); err != nil {
+		c.opt.Log.Warn("user not told of a failed request", "error", err)
+	}
+	return true
+}
+
+// answered passes on what the foreign actor answered the user, with a reason for people if there is one.
+func (c *Contacts) answered(ctx context.Context, user, foreign string, accepted bool, reason string) error {
 	r := c.lock(user, false)
 	if r == nil {
 		return nil
@@ -156,7 +178,11 @@ func (c *Contacts) answered(ctx context.Context, user, foreign string, accepted 
 		return c.grant(ctx, r, p)
 	}
 	was := p.from
-	if err := c.send(ctx, presence(p.virtual, user, "unsubscribed")); err != nil {
+	st := presence(p.virtual, user, "unsubscribed")
+	if reason != "" {
+		st.Statuses = packet.NewText(reason)
+	}
+	if err := c.send(ctx, st); err != nil {
 		return err
 	}
 	p.from, p.shown = none, unknown

@@ -38,6 +38,16 @@ func (c *Contacts) List(user string) []Entry {
 	return entries
 }
 
+// Actor gives the actor that a user, a bare JID, is, with what is known of the user's profile without asking. It does not wait.
+func (c *Contacts) Actor(user string) sdk.Actor {
+	r := c.lock(user, false)
+	if r == nil {
+		return person(user, "")
+	}
+	defer r.mu.Unlock()
+	return person(user, r.news.Name)
+}
+
 // Leave ends all relations of a user in both directions, takes the contacts out of the user's roster as far as the user's server lets
 // (XEP-0100 §4.3.1), and tells the other network. It returns how many there were.
 func (c *Contacts) Leave(ctx context.Context, user string) (int, error) {
