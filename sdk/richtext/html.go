@@ -299,9 +299,11 @@ func (b *builder) link(href, class string) {
 func (b *builder) item(t *token) {
 	marker, indent := "•", 0
 	for i := range b.marks {
-		if m := &b.marks[i]; m.span.Kind == sdk.SpanListItem && m.begun {
+		if m := &b.marks[i]; m.span.Kind != sdk.SpanListItem || m.void {
+			continue
+		} else if m.begun {
 			indent++
-		} else if m.span.Kind == sdk.SpanListItem {
+		} else {
 			m.void, m.marker = true, ""
 		}
 	}
