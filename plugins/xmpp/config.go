@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"mellium.im/xmpp/jid"
 
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/service"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/sdk"
 	"bridgehost/sdk/settings"
@@ -95,6 +97,40 @@ type roomOptions struct {
 type gatewayOptions struct {
 	Local        []string `cfg:"local_domains" doc:"domains whose people are reached without the gateway, such as that of the server itself"`
 	HidePresence bool     `cfg:"hide_presence" doc:"show people whose network tells no presence as absent"`
+
+	Registration registration        `cfg:"registration" doc:"who may use the gateway: everybody who did not leave it, those who registered, or nobody new"`
+	Users        []string            `cfg:"users" doc:"domains and addresses whose people may use the gateway at all; empty = everybody who reaches it"`
+	Admins       []string            `cfg:"admins" doc:"addresses of those who may give operators' commands"`
+	Network      string              `cfg:"network" doc:"kind of the other network in service discovery, such as xmpp or activitypub"`
+	Name         string              `cfg:"name" doc:"name of the gateway, for people"`
+	Example      string              `cfg:"example" doc:"address in the other network, as people write it"`
+	Addresses    map[string][]string `cfg:"contact_addresses" doc:"where people reach the operator: addresses (URIs) by the kinds of XEP-0157, such as abuse-addresses"`
+}
+
+// registration is a word of gatewayOptions.Registration.
+type registration string
+
+// Values implements settings.Enum.
+func (registration) Values() []string {
+	return []string{string(service.Optional), string(service.Required), string(service.Closed)}
+}
+
+// may reports whether a person, a bare JID, may use the gateway at all.
+func (s *options) may(user string) bool {
+	_, domain, _ := strings.Cut(user, "@")
+	return len(s.Gateway.Users) == 0 || slices.Contains(s.Gateway.Users, user) || slices.Contains(s.Gateway.Users, domain)
+}
+
+// addresses normalises a list of addresses of people or, with domains, of domains too.
+func addresses(f *faults, key string, list []string, domains bool) {
+	for i, text := range list {
+		j, err := packet.ParseJID(text)
+		if err != nil || text == "" || j.Resourcepart() != "" || j.Localpart() == "" && !domains {
+			f.add(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q is no address", text), `write for example "romeo@example.org"`)
+			continue
+		}
+		list[i] = j.String()
+	}
 }
 
 // private gives allow_private as networks.
@@ -127,6 +163,8 @@ func (s *options) checkGateway(f *faults, cfg sdk.Config) {
 		}
 		s.Gateway.Local[i] = j.String()
 	}
+	addresses(f, "gateway.users", s.Gateway.Users, true)
+	addresses(f, "gateway.admins", s.Gateway.Admins, false)
 	if _, err := s.private(); err != nil {
 		f.add("allow_private", err.Error(), `write for example "10.0.0.0/8"`)
 	}
@@ -136,8 +174,9 @@ func (s *options) checkGateway(f *faults, cfg sdk.Config) {
 func defaults() options {
 	return options{
 		Mode: modeComponent, Nick: "bridge", Resource: "bridgehost", Idle: 24 * time.Hour, SelfPing: 5 * time.Minute, Timeout: 20 * time.Second,
-		TLS:    tlsOptions{Plaintext: "loopback"},
-		Limits: limits{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},
+		TLS:     tlsOptions{Plaintext: "loopback"},
+		Gateway: gatewayOptions{Registration: "optional", Network: "bridgehost", Name: "bridgehost", Example: "bob@example.net"},
+		Limits:  limits{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},
 	}
 }
 

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 
+	"bridgehost/plugins/xmpp/internal/chat"
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/muc"
 	"bridgehost/plugins/xmpp/internal/packet"
@@ -106,24 +107,27 @@ func (l *link) presence(ctx context.Context, p *packet.Presence) {
 		r.HandlePresence(ctx, p)
 		return
 	}
-	if l.contacts != nil {
+	if l.contacts != nil && !l.service.HandlePresence(ctx, p) {
 		l.contacts.HandlePresence(ctx, p)
 	}
 }
 
 // request takes the requests that the stream does not answer itself.
 func (l *link) request(ctx context.Context, iq *packet.IQ) bool {
-	return l.contacts != nil && l.contacts.HandleIQ(ctx, iq) || l.social.HandleIQ(ctx, iq)
+	return l.contacts != nil && (l.service.HandleIQ(ctx, iq) || l.contacts.HandleIQ(ctx, iq)) || l.social.HandleIQ(ctx, iq)
 }
 
 // disco says what our addresses are (XEP-0030 §3.1).
 func (l *link) disco(_ context.Context, to, node string) (stream.Disco, bool) {
-	if l.contacts != nil && to != l.s.Domain {
-		return l.contacts.Disco(to, node)
+	if l.contacts != nil {
+		if d, ok := l.service.Disco(to, node); ok {
+			return d, true
+		}
+		if d, ok := l.contacts.Disco(to, node); ok || node != "" {
+			return d, ok
+		}
 	}
-	d := stream.Disco{Features: []string{
-		packet.NSDiscoInfo, packet.NSPing, packet.NSVersion, packet.NSMUC, convert.NSCorrect, convert.NSRetract, convert.NSReply, convert.NSReactions,
-	}}
+	d := stream.Disco{Features: append(ownFeatures(), packet.NSDiscoInfo, packet.NSPing, packet.NSVersion)}
 	if l.s.Mode == modeComponent && to == l.s.Domain {
 		d.Identities = []stream.Identity{{Category: "gateway", Type: "bridgehost", Name: "bridgehost"}}
 	} else {
@@ -131,6 +135,9 @@ func (l *link) disco(_ context.Context, to, node string) (stream.Disco, bool) {
 	}
 	return d, true
 }
+
+// ownFeatures are what our own address understands beside what every one does.
+func ownFeatures() []string { return append(chat.Features(), packet.NSMUC) }
 
 // onState is called by the session at each change, in the order of the stream.
 func (l *link) onState(st stream.State) {

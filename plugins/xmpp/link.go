@@ -17,6 +17,7 @@ import (
 // link is one connection to a server with its rooms.
 type link struct {
 	id   sdk.LinkID
+	peer sdk.LinkID // the other link of its gateway
 	s    options
 	host sdk.Host
 	sess *stream.Session
@@ -55,7 +56,7 @@ var (
 // newLink makes a link. No I/O.
 func newLink(cfg sdk.Config, s options, h sdk.Host) (*link, error) {
 	l := &link{
-		id: cfg.Link, s: s, host: h, states: make(chan stream.State, 16),
+		id: cfg.Link, peer: cfg.Gateway, s: s, host: h, states: make(chan stream.State, 16),
 		rooms: map[string]*entry{}, names: map[sdk.RemoteID]string{},
 	}
 	opt := stream.Options{
@@ -158,11 +159,21 @@ func (l *link) puppet(a sdk.Actor) string {
 	if j, err := packet.ParseJID(string(a.Puppet)); err == nil && j.Domainpart() == l.s.Domain && j.Localpart() != "" {
 		return j.Bare().String() + "/" + l.s.Resource
 	}
+	if l.gate != nil && a.Home.Link == l.peer { // the same address as in a chat
+		if j, err := l.gate.Virtual(string(a.Home.ID)); err == nil {
+			return j.String() + "/" + l.s.Resource
+		}
+	}
 	return convert.PuppetLocal(a.Home) + "@" + l.s.Domain + "/" + l.s.Resource
 }
 
 // Run implements sdk.Link.
 func (l *link) Run(ctx context.Context) error {
+	if l.users != nil {
+		if err := l.users.Load(ctx); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// Rooms get a context of their own, so that they can say goodbye while the

@@ -14,6 +14,7 @@ import (
 	"bridgehost/plugins/xmpp/internal/chat"
 	"bridgehost/plugins/xmpp/internal/contact"
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/service"
 	"bridgehost/plugins/xmpp/internal/social"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/plugins/xmpp/internal/upload"
@@ -25,9 +26,15 @@ import (
 type parts struct {
 	chats    *chat.Chats
 	social   *social.Social
-	contacts *contact.Contacts // nil where the link is part of no gateway
+	contacts *contact.Contacts // nil where the link is part of no gateway, as the next two
+	service  *service.Service
+	users    *service.Users
+	gate     *address.Component
 	fetch    *upload.Guarded
 }
+
+// maxUsers bounds the people whose registration is kept.
+const maxUsers = 20_000
 
 // newParts makes the parts of a link.
 func (l *link) newParts(cfg sdk.Config) error {
@@ -48,11 +55,21 @@ func (l *link) newParts(cfg sdk.Config) error {
 	}
 	if cfg.Gateway != "" {
 		gate := address.Component{Domain: l.s.Domain, Local: l.s.Gateway.Local}
+		users := service.NewUsers(l.host.Store(), maxUsers)
+		allow := func(user string) bool {
+			return l.s.may(user) && users.Allowed(user, service.Registration(l.s.Gateway.Registration))
+		}
+		l.parts.users, o.Allow, so.Consents = users, allow, allow
 		l.parts.contacts = contact.New(contact.Options{
 			Address: gate, Peer: cfg.Gateway, Resource: l.s.Resource, Features: append(chat.Features(), social.Features()...),
-			Hide: l.s.Gateway.HidePresence, Fetch: avatars{l.parts.fetch}, Now: time.Now, Log: l.host.Log(),
+			Hide: l.s.Gateway.HidePresence, Allow: allow, Fetch: avatars{l.parts.fetch}, Now: time.Now, Log: l.host.Log(),
 		}, (*sender)(l.sess), l.host)
-		o.Gateway = &gate
+		o.Gateway, l.parts.gate = &gate, &gate
+		l.parts.service = service.New(service.Options{
+			Address: gate, Type: l.s.Gateway.Network, Name: l.s.Gateway.Name, Resource: l.s.Resource, Example: l.s.Gateway.Example,
+			Registration: service.Registration(l.s.Gateway.Registration), May: l.s.may, Admins: l.s.Gateway.Admins,
+			Addresses: l.s.Gateway.Addresses, Features: ownFeatures(), Now: time.Now, Log: l.host.Log(),
+		}, (*sender)(l.sess), l.parts.contacts, users)
 		so.Virtual = func(foreign string) (string, error) {
 			j, err := gate.Virtual(foreign)
 			return j.String(), err
@@ -111,6 +128,11 @@ func (p *parts) run(ctx context.Context, wg *sync.WaitGroup, failed func(error))
 		wg.Go(func() {
 			if err := p.contacts.Run(ctx); err != nil && ctx.Err() == nil {
 				failed(fmt.Errorf("run contacts: %w", err))
+			}
+		})
+		wg.Go(func() {
+			if err := p.service.Run(ctx); err != nil && ctx.Err() == nil {
+				failed(fmt.Errorf("run service: %w", err))
 			}
 		})
 	}

@@ -54,6 +54,8 @@ type Options struct {
 	Own, From string
 	MaxText   int // bytes of an escaped body
 	Parts     int // most messages of one item; 0 = 8
+	// Allow decides whether a person, a bare JID, may talk through the gateway; nil = everybody may.
+	Allow func(bare string) bool
 	// Name gives a person's display name, empty when it is not known; nil = never known.
 	Name func(bare string) string
 
@@ -157,7 +159,7 @@ func (c *Chats) talkWith(user, ours jid.JID) (talk, bool) {
 	t := talk{user: user.Bare().String(), ours: ours.Bare().String()}
 	if c.o.Gateway != nil && ours.Localpart() != "" && ours.Domainpart() == c.o.Gateway.Domain {
 		foreign, err := c.o.Gateway.Foreign(ours)
-		if err != nil || user.Localpart() == "" {
+		if err != nil || user.Localpart() == "" || c.o.Allow != nil && !c.o.Allow(t.user) {
 			return talk{}, false
 		}
 		t.place, t.from = sdk.PeerPlace(t.user, foreign), t.ours+"/"+c.o.Resource
@@ -196,6 +198,9 @@ func (c *Chats) talkAt(place sdk.RemoteID) (talk, *sdk.Error) {
 	}
 	if j.Domainpart() == c.o.Gateway.Domain {
 		return talk{}, &sdk.Error{Op: op, Kind: sdk.Forbidden, Public: "the address leads back to the bridge"}
+	}
+	if c.o.Allow != nil && !c.o.Allow(j.String()) {
+		return talk{}, &sdk.Error{Op: op, Kind: sdk.Forbidden, Public: "the person does not use the bridge"}
 	}
 	virtual, err := c.o.Gateway.Virtual(foreign)
 	if err != nil {
