@@ -57,7 +57,7 @@ drive.message = (el) => ({
     received: !!el.querySelector(".chat-msg__receipt"),
     reply: el.querySelector(".chat-msg__reply-text")?.innerText || "",
     error: el.querySelector(".chat-msg__error")?.innerText || "",
-    reactions: [...el.querySelectorAll(".chat-msg__reaction")].map((b) => b.firstChild.textContent.trim() || b.textContent.trim().split(" ")[0]),
+    reactions: [...el.querySelectorAll(".chat-msg__reaction")].map((b) => b.textContent.trim().split(/\s+/)[0]),
     links: [...el.querySelectorAll(".chat-msg__text a")].map((a) => a.href),
     images: [...el.querySelectorAll("img.chat-image")].map((i) => i.src),
 });
