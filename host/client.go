@@ -112,7 +112,7 @@ func (c *Client) Status(ctx context.Context) (*admin.Status, error) {
 
 // Queue lists deliveries.
 func (c *Client) Queue(ctx context.Context, f QueueFilter) (rows []admin.QueueRow, err error) {
-	q := url.Values{"link": {f.Link}, "place": {f.Place}, "limit": {strconv.Itoa(f.Limit)}}
+	q := url.Values{"link": {f.Link}, "place": {f.Place}, "limit": {strconv.Itoa(f.Limit)}, "id": f.IDs}
 	if f.Dead {
 		q.Set("dead", "1")
 	}

@@ -93,6 +93,18 @@ func TestOperatorsClient(t *testing.T) {
 	if n, err := c.Drop(ctx, QueueFilter{Dead: true}); n != 1 || err != nil {
 		t.Errorf("drop %d, %v", n, err)
 	}
+	a.say(t, "named", "y", false)
+	receive(t, a.told, "outcome")
+	if rows, err = c.Queue(ctx, QueueFilter{Dead: true}); err != nil || len(rows) != 1 {
+		t.Fatalf("dead letters %+v, %v", rows, err)
+	}
+	named := QueueFilter{IDs: []string{rows[0].ID}}
+	if rows, err = c.Queue(ctx, named); err != nil || len(rows) != 1 || !rows[0].Dead {
+		t.Errorf("the dead letter by its name: %+v, %v", rows, err)
+	}
+	if n, err := c.Drop(ctx, named); n != 1 || err != nil {
+		t.Errorf("drop by name %d, %v", n, err)
+	}
 	b.set(func() { b.refuse = sdk.Errorf(sdk.Transient, "send", "not now") })
 	a.say(t, "m3", "z", false)
 	eventually(t, "the delivery waits with its reason", func() bool {

@@ -99,17 +99,27 @@ func (h *Host) Retry(ctx context.Context, f admin.QueueFilter) (int, error) {
 	return h.outbox.Retry(ctx, storeFilter(f))
 }
 
-// Drop implements admin.Host.
+// Drop implements admin.Host. A filter that names no ids means all that it
+// selects, however many.
 func (h *Host) Drop(ctx context.Context, f admin.QueueFilter) (int, error) {
-	rows, err := listQueue(ctx, h.db, f)
-	if err != nil {
-		return 0, err
+	if len(f.IDs) > 0 { // dead or not
+		return h.outbox.Drop(ctx, storeFilter(f).IDs)
 	}
-	ids := make([]sdk.DeliveryID, 0, len(rows))
-	for _, r := range rows {
-		ids = append(ids, sdk.DeliveryID(r.ID))
+	f.Limit = 0
+	for total := 0; ; {
+		rows, err := listQueue(ctx, h.db, f)
+		if err != nil || len(rows) == 0 {
+			return total, err
+		}
+		ids := make([]sdk.DeliveryID, 0, len(rows))
+		for _, r := range rows {
+			ids = append(ids, sdk.DeliveryID(r.ID))
+		}
+		n, err := h.outbox.Drop(ctx, ids)
+		if total += n; err != nil || n == 0 {
+			return total, err
+		}
 	}
-	return h.outbox.Drop(ctx, ids)
 }
 
 // Explain implements admin.Host.
@@ -138,6 +148,11 @@ func listQueue(ctx context.Context, db archive, f admin.QueueFilter) ([]admin.Qu
 		list = db.DeadLetters
 	}
 	queued, err := list(ctx, storeFilter(f))
+	if err == nil && len(f.IDs) > 0 && !f.Dead { // a name says enough
+		var dead []store.Queued
+		dead, err = db.DeadLetters(ctx, storeFilter(f))
+		queued = append(queued, dead...)
+	}
 	if err != nil {
 		return nil, err
 	}

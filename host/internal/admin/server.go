@@ -145,7 +145,7 @@ func (s *Server) queue(w http.ResponseWriter, r *http.Request) {
 	if err != nil || limit < 1 || limit > maxQueueRows {
 		limit = 100
 	}
-	rows, err := s.host.Queue(r.Context(), QueueFilter{Link: q.Get("link"), Place: q.Get("place"), Dead: q.Get("dead") != "", Limit: limit})
+	rows, err := s.host.Queue(r.Context(), QueueFilter{IDs: q["id"], Link: q.Get("link"), Place: q.Get("place"), Dead: q.Get("dead") != "", Limit: limit})
 	if err != nil {
 		s.fail(w, err)
 		return

@@ -428,3 +428,49 @@ func TestSignalGoesThroughAnIdleLane(t *testing.T) {
 	}
 	g.leave <- nil
 }
+
+// TestRetryReachesEverything: more dead letters than one listing has, and lanes
+// behind one that is deep.
+func TestRetryReachesEverything(t *testing.T) {
+	rules := []route.Rule{{ID: "r1", From: ref("a:room"), To: []sdk.Ref{ref("b:room")}}, {ID: "r2", From: ref("a:hall"), To: []sdk.Ref{ref("b:hall")}}}
+	h := startHost(t, t.TempDir(), rules, hostOptions{out: outbox.Options{BackoffMin: time.Hour}, in: noBreaker.in})
+	const n = 1500
+	var events []sdk.Event
+	for i := range n {
+		events = append(events, create("room", "romeo", fmt.Sprint("m", i), fmt.Sprint("text ", i)))
+	}
+	h.publish(t, "a", events[:1000]...)
+	h.publish(t, "a", events[1000:]...)
+	h.publish(t, "a", create("hall", "romeo", "h1", "in the hall"))
+	verdict := func(d *sdk.Delivery) *sdk.Error {
+		if d.Place == "hall" {
+			return sdk.Errorf(sdk.Transient, "send", "not now")
+		}
+		return sdk.Errorf(sdk.Forbidden, "send", "banned")
+	}
+	h.out.Attach("b", verdicts(verdict), outbox.AttachOptions{})
+	h.outcomes(t, "a", n)
+	for h.out.Stats().Links[0].Backoff != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	s := newSink()
+	h.out.Detach("b")
+	h.out.Attach("b", s, outbox.AttachOptions{})
+	if got, err := h.out.Retry(t.Context(), store.QueueFilter{Link: "b", Place: "room"}); got != n || err != nil {
+		t.Errorf("retry of the room: %d, %v; want %d", got, err, n)
+	}
+	for i, d := range s.wait(t, n) {
+		if want := fmt.Sprint("text ", i); body(&d) != want {
+			t.Fatalf("delivery %d is %q, want %q", i, body(&d), want)
+		}
+	}
+	for h.out.Stats().Depth != 1 { // receipts are written after the sink has seen all
+		time.Sleep(time.Millisecond)
+	}
+	if got, err := h.out.Retry(t.Context(), store.QueueFilter{}); got != 1 || err != nil {
+		t.Errorf("retry of all: %d, %v", got, err)
+	}
+	if got := s.wait(t, n+1); body(&got[n]) != "in the hall" {
+		t.Errorf("got %q", body(&got[n]))
+	}
+}

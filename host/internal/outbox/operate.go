@@ -39,31 +39,39 @@ func (o *Outbox) Explain(ctx context.Context, what string) (*store.Trace, error)
 
 // Retry puts dead letters back into their lanes, at their old place in the
 // order, and lets lanes that wait to be tried again run now. It says how many
-// deliveries that concerns.
+// deliveries that concerns. A filter that names no ids means all that it selects;
+// its limit does not count.
 func (o *Outbox) Retry(ctx context.Context, f store.QueueFilter) (int, error) {
+	if len(f.IDs) > 0 {
+		return o.retryNamed(ctx, f)
+	}
+	f.Limit, f.After = 0, ""
+	n := o.waitingIn(f)
+	for {
+		letters, err := o.Dead(ctx, f)
+		if err != nil || len(letters) == 0 {
+			o.kickAll(f)
+			return n, err
+		}
+		revived, err := o.revive(ctx, letters)
+		if n += len(revived); err != nil {
+			return n, err
+		}
+		o.kick(revived, nil)
+		f.After = letters[len(letters)-1].ID // what somebody else revived meanwhile must not come again
+	}
+}
+
+// retryNamed is Retry for deliveries by their ids.
+func (o *Outbox) retryNamed(ctx context.Context, f store.QueueFilter) (int, error) {
 	letters, err := o.Dead(ctx, f)
 	if err != nil {
 		return 0, err
 	}
-	ids := make([]sdk.DeliveryID, len(letters))
-	for i := range letters {
-		ids[i] = letters[i].ID
-	}
-	o.unordered(letters)
-	revived, err := o.deps.Archive.Revive(ctx, ids)
+	revived, err := o.revive(ctx, letters)
 	if err != nil {
 		return 0, err
 	}
-	o.mu.Lock()
-	for i := range revived {
-		l := o.lane(revived[i].Lane, revived[i].Place)
-		l.depth++
-		l.revived, l.reload = true, true
-		l.amnesty, l.pardoned = o.deps.Now(), max(l.pardoned, revived[i].Seq)
-		delete(l.crashes, revived[i].Seq)
-		l.last = max(l.last, revived[i].Seq)
-	}
-	o.mu.Unlock()
 	waiting, err := o.List(ctx, f)
 	if err != nil {
 		return len(revived), err
@@ -77,6 +85,66 @@ func (o *Outbox) Retry(ctx context.Context, f store.QueueFilter) (int, error) {
 		concerned[waiting[i].ID] = struct{}{}
 	}
 	return len(concerned), nil
+}
+
+// revive puts dead letters back into their lanes.
+func (o *Outbox) revive(ctx context.Context, letters []store.Queued) ([]store.Pending, error) {
+	ids := make([]sdk.DeliveryID, len(letters))
+	for i := range letters {
+		ids[i] = letters[i].ID
+	}
+	o.unordered(letters)
+	revived, err := o.deps.Archive.Revive(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range revived {
+		l := o.lane(revived[i].Lane, revived[i].Place)
+		l.depth++
+		l.revived, l.reload = true, true
+		l.amnesty, l.pardoned = o.deps.Now(), max(l.pardoned, revived[i].Seq)
+		delete(l.crashes, revived[i].Seq)
+		l.last = max(l.last, revived[i].Seq)
+	}
+	return revived, nil
+}
+
+// selects reports whether a filter without ids means the lane.
+func selects(f store.QueueFilter, l *lane) bool {
+	return (f.Link == "" || f.Link == l.place.Link) && (f.Place == "" || f.Place == l.place.ID) && l.depth > 0
+}
+
+// waitingIn counts what waits in the lanes that a filter means.
+func (o *Outbox) waitingIn(f store.QueueFilter) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := int64(0)
+	for _, l := range o.byPlace {
+		if selects(f, l) {
+			n += l.depth
+		}
+	}
+	return int(n)
+}
+
+// kickAll lets the lanes that a filter means run now.
+func (o *Outbox) kickAll(f store.QueueFilter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.byPlace {
+		if selects(f, l) {
+			o.kickLane(l)
+		}
+	}
+	o.signal()
+}
+
+func (o *Outbox) kickLane(l *lane) {
+	delete(l.link.hosts, l.host)
+	o.unpark(l)
+	o.enqueue(l)
 }
 
 // unordered makes lanes settle delivery by delivery from now on, before old
@@ -98,9 +166,7 @@ func (o *Outbox) kick(revived []store.Pending, waiting []store.Queued) {
 	defer o.mu.Unlock()
 	kick := func(place sdk.Ref) {
 		if l := o.byPlace[place]; l != nil {
-			delete(l.link.hosts, l.host)
-			o.unpark(l)
-			o.enqueue(l)
+			o.kickLane(l)
 		}
 	}
 	for i := range revived {
