@@ -74,7 +74,32 @@ func (c *Contacts) Run(ctx context.Context) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	c.flush(end)
+	c.goodbye(end)
 	return nil
+}
+
+// goodbye tells users that their contacts are not there any more, for their servers do not tell them that the component has gone.
+func (c *Contacts) goodbye(ctx context.Context) {
+	c.mu.Lock()
+	up := c.up
+	c.mu.Unlock()
+	if !up {
+		return
+	}
+	for _, r := range c.all() {
+		r.mu.Lock()
+		for _, p := range r.pairs {
+			if p.from != granted || !c.present(p) {
+				continue
+			}
+			if err := c.hide(ctx, r, p); err != nil {
+				r.mu.Unlock()
+				c.opt.Log.Debug("goodbye not said", "error", err)
+				return
+			}
+		}
+		r.mu.Unlock()
+	}
 }
 
 // wait waits until rosters are loaded.

@@ -30,7 +30,7 @@ func (c *Contacts) HandleIQ(ctx context.Context, iq *packet.IQ) bool {
 		return c.pubsub(ctx, iq, foreign, virtual)
 	case iq.Payload.Is(nsDiscoItems, "query") && iq.Type == "get" && j.Resourcepart() == "" && iq.Payload.Get("node") == "":
 		c.reply(ctx, iq.Reply(c.nodeList(virtual)))
-	case iq.Payload.Is(packet.NSDiscoInfo, "query"):
+	case iq.Payload.Is(packet.NSDiscoInfo, "query") && iq.Payload.Get("node") == "": // of a resource that there is not
 		c.reply(ctx, iq.Refuse("cancel", "item-not-found", ""))
 	default:
 		return false

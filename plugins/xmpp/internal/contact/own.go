@@ -16,6 +16,9 @@ import (
 // maxCarried bounds an avatar that an event carries, in bytes, as sdk.Media.Data allows.
 const maxCarried = 64 << 10
 
+// maxName bounds a user's name, in bytes.
+const maxName = 256
+
 // news is what is known of a user's own profile: enough to name the user, and to tell whether something changed. It is guarded by its
 // roster's mutex and kept with it.
 type news struct {
@@ -69,7 +72,7 @@ func (c *Contacts) Profile(ctx context.Context, user string) (sdk.Actor, error) 
 		c.readCard(&a, card)
 	}
 	if e, err := c.last(ctx, user, nsNick); err == nil && e.Text() != "" {
-		a.Name = clip(e.Text(), 256)
+		a.Name = clip(e.Text(), maxName)
 	}
 	if a.Avatar == nil {
 		a.Avatar = c.avatarNode(ctx, user)
@@ -132,7 +135,7 @@ func (c *Contacts) last(ctx context.Context, user, node string) (xmltok.Element,
 func (c *Contacts) readCard(a *sdk.Actor, card xmltok.Element) {
 	for _, name := range []string{"NICKNAME", "FN"} {
 		if s := strings.TrimSpace(card.ChildText(nsVCard, name)); s != "" && a.Name == "" {
-			a.Name = clip(s, 256)
+			a.Name = clip(s, maxName)
 		}
 	}
 	a.Profile = web(strings.TrimSpace(card.ChildText(nsVCard, "URL")))

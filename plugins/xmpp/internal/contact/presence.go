@@ -2,6 +2,7 @@ package contact
 
 import (
 	"context"
+	"strings"
 
 	"mellium.im/xmpp/jid"
 
@@ -143,6 +144,9 @@ func (c *Contacts) request(ctx context.Context, r *roster, foreign string, p *pa
 	}
 	before := *pr
 	pr.from, pr.asked = pending, c.opt.Now()
+	if e, ok := p.Extension(nsNick, "nick"); ok && r.news.Name == "" { // XEP-0172 §4.2
+		r.news.Name = clip(strings.TrimSpace(e.Text()), maxName)
+	}
 	c.change(r, pr, sdk.KindFollowAsked, false)
 	if err := c.settle(ctx, r, pr); err != nil {
 		pr.from, pr.asked, pr.due = before.from, before.asked, before.due
@@ -256,7 +260,7 @@ func (c *Contacts) failed(ctx context.Context, user, foreign string, st *packet.
 
 // show sends the contact's presence to the user. Called with r.mu held and p.from granted.
 func (c *Contacts) show(ctx context.Context, r *roster, p *pair) error {
-	if p.shown.is(sdk.SignalOffline) || p.shown == unknown && c.opt.Hide {
+	if !c.present(p) {
 		return c.hide(ctx, r, p)
 	}
 	st := presence(p.virtual, r.user, "")
@@ -273,6 +277,11 @@ func (c *Contacts) show(ctx context.Context, r *roster, p *pair) error {
 	}
 	st.Extensions = append(st.Extensions, c.capsElement(), updateElement(prof))
 	return c.send(ctx, st)
+}
+
+// present reports whether a user is shown the contact as available. Called with the roster's mutex held.
+func (c *Contacts) present(p *pair) bool {
+	return p.shown.available() || p.shown == unknown && !c.opt.Hide
 }
 
 // hide tells the user that the contact is not there. Called with r.mu held.

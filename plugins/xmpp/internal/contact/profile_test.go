@@ -116,7 +116,8 @@ func TestProfile(t *testing.T) {
 		w.holds("no address", w.iq("get", phone, "bob@"+domain, "<vCard xmlns='vcard-temp'/>"), "item-not-found")
 		w.holds("a server", w.iq("get", "example.org", vjuliet, "<vCard xmlns='vcard-temp'/>"), "forbidden")
 		w.holds("nodes", w.iq("get", phone, vjuliet, "<query xmlns='http://jabber.org/protocol/disco#items'/>"), "urn:xmpp:avatar:metadata", "urn:xmpp:vcard4")
-		w.holds("unknown node", w.iq("get", phone, vjuliet, "<query xmlns='http://jabber.org/protocol/disco#info' node='x'/>"), "item-not-found")
+		w.holds("unknown node", w.iq("get", phone, vjuliet, "<query xmlns='http://jabber.org/protocol/disco#info' node='x'/>"), "not taken")
+		w.holds("unknown resource", w.iq("get", phone, vjuliet+"/x", "<query xmlns='http://jabber.org/protocol/disco#info'/>"), "item-not-found")
 	})
 }
 
@@ -269,6 +270,30 @@ func TestActorGone(t *testing.T) {
 		w.holds("vCard", w.iq("get", phone, vjuliet, "<vCard xmlns='vcard-temp'/>"), "item-not-found")
 		if got := w.c.List(romeo); len(got) != 0 {
 			t.Errorf("contacts after the end: %+v", got)
+		}
+	})
+}
+
+// TestGoodbye checks that nobody looks present when the component has gone.
+func TestGoodbye(t *testing.T) {
+	run(t, options(), func(w *world) {
+		w.friends()
+		w.c.StreamUp(false)
+		synctest.Wait()
+		w.sent()
+		w.restart(options())
+		w.expect("goodbye", "type='unavailable' from='"+vjuliet+"/bridgehost' to='"+romeo+"'")
+		w.restart(options())
+		w.expect("without a stream")
+	})
+}
+
+// TestNickOfRequest checks that a request names the user by the nick that came with it (XEP-0172 §4.2).
+func TestNickOfRequest(t *testing.T) {
+	run(t, options(), func(w *world) {
+		w.presence(romeo, "subscribe", "<nick xmlns='http://jabber.org/protocol/nick'> Romeo </nick>")
+		if ev := w.events(); len(ev) != 1 || ev[0].Actor.Name != "Romeo" {
+			t.Errorf("events %+v, want one of Romeo", ev)
 		}
 	})
 }

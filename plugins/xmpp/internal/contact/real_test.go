@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ type end struct {
 	c     *Contacts
 	other *end
 	sess  *stream.Session
+	stop  func() // ends what connect began; repeats do no harm
 }
 
 // Publish mirrors places as a gateway does.
@@ -87,23 +89,26 @@ func (e *end) connect(t *testing.T, srv *itest.Server, dom string) {
 	e.sess = sess
 	e.c = New(Options{Address: address.Component{Domain: dom}, Peer: "other", Hide: true, Grace: 2 * time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}, e, e)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
-	go func() { done <- e.c.Run(ctx) }()
+	streamCtx, endStream := context.WithCancel(context.Background())
+	done := make(chan error, 1)
 	go func() {
-		done <- sess.Run(ctx, stream.Handler{
+		done <- sess.Run(streamCtx, stream.Handler{
 			Presence: func(ctx context.Context, p *packet.Presence) { e.c.HandlePresence(ctx, p) },
 			Message:  func(ctx context.Context, m *packet.Message) { e.c.HandleMessage(ctx, m) },
 			IQ:       e.c.HandleIQ,
 		})
 	}()
-	t.Cleanup(func() {
-		cancel()
-		for range 2 {
-			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("end %s: %v", dom, err)
-			}
+	contacts := make(chan error, 1)
+	go func() { contacts <- e.c.Run(ctx) }()
+	e.stop = sync.OnceFunc(func() {
+		cancel() // contacts say goodbye while the stream is there
+		err := <-contacts
+		endStream()
+		if err = errors.Join(err, <-done); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("end %s: %v", dom, err)
 		}
 	})
+	t.Cleanup(e.stop)
 	select {
 	case <-up:
 	case <-time.After(20 * time.Second):
@@ -124,7 +129,7 @@ func TestServers(t *testing.T) {
 			west.other = east
 			west.connect(t, srv, "west.xmpp.test")
 			east.connect(t, srv, "east.xmpp.test")
-			m := &meeting{t: t, srv: srv, romeo: itest.Slix(t, srv.Account("romeo")), juliet: itest.Slix(t, srv.Account("juliet"))}
+			m := &meeting{t: t, srv: srv, west: west, romeo: itest.Slix(t, srv.Account("romeo")), juliet: itest.Slix(t, srv.Account("juliet"))}
 			m.vjuliet = `juliet\40` + srv.Domain + `@west.xmpp.test` // as Romeo sees her
 			m.vromeo = `romeo\40` + srv.Domain + `@east.xmpp.test`
 			m.interested()
@@ -133,6 +138,7 @@ func TestServers(t *testing.T) {
 			t.Run("presence", m.presence)
 			t.Run("change", m.change)
 			t.Run("restart", m.restart)
+			t.Run("bridge restarts", m.bridge)
 			t.Run("end", m.end)
 		})
 	}
@@ -142,6 +148,7 @@ func TestServers(t *testing.T) {
 type meeting struct {
 	t               *testing.T
 	srv             *itest.Server
+	west            *end
 	romeo, juliet   *itest.Client
 	vromeo, vjuliet string
 }
@@ -245,6 +252,21 @@ func (m *meeting) restart(*testing.T) {
 	m.juliet.WaitPresence(m.vromeo, "")
 	m.juliet.SendPresence(itest.Presence{Show: "dnd"})
 	m.shows(m.vjuliet, "dnd")
+}
+
+// bridge starts the component anew that Romeo is a user of. He sees Juliet go and come, and she is told of his presence without his doing.
+func (m *meeting) bridge(t *testing.T) {
+	m.west.stop()
+	m.romeo.WaitPresence(m.vjuliet, "unavailable")
+	m.west.connect(m.t, m.srv, "west.xmpp.test")
+	m.shows(m.vjuliet, "dnd")
+	m.romeo.SendPresence(itest.Presence{Show: "away"})
+	m.juliet.Wait("presence of Romeo", func(e itest.Event) bool {
+		return e.Kind == "presence" && e.Room == m.vromeo && strings.Contains(e.XML, "<show>away</show>")
+	})
+	if got := m.west.c.List(m.romeo.Bare()); len(got) != 1 || !got[0].From || !got[0].To {
+		t.Errorf("contacts after the restart: %+v", got)
+	}
 }
 
 // end ends both subscriptions.
