@@ -354,3 +354,50 @@ func each(v any, f func(string)) {
 		}
 	}
 }
+
+// TestHTMLOptions looks at images, and at what a caller leaves out.
+func TestHTMLOptions(t *testing.T) {
+	doc := ParseHTML(`<p class="quote-inline x">RE: <a href="https://d.example">d</a></p><p>a <img src="https://i.example/1.png" alt="one" width=4 height="-3"> <img src="data:x" alt="two"><img class=emoji alt=":x:"></p>`, HTML{
+		Skip: func(name, class string) bool {
+			return name == "p" && strings.Contains(class, "quote-inline") || name == "img" && class == "emoji"
+		},
+	})
+	if got := show(doc.Text); got != `"a one two"` {
+		t.Errorf("text is %s", got)
+	}
+	if want := []sdk.Media{{URL: "https://i.example/1.png", Alt: "one", Width: 4}}; len(doc.Images) != 1 || doc.Images[0].URL != want[0].URL || doc.Images[0].Width != 4 || doc.Images[0].Height != 0 {
+		t.Errorf("images are %+v, want %+v", doc.Images, want)
+	}
+	many := ParseHTML(strings.Repeat("<img src=https://i.example/1.png>", maxImages+1), HTML{})
+	if len(many.Images) != maxImages || !many.Cut {
+		t.Errorf("%d images, cut is %v", len(many.Images), many.Cut)
+	}
+}
+
+// FuzzMarkdown wants the characters of the text in the right order, and never HTML.
+func FuzzMarkdown(f *testing.F) {
+	f.Add("a *b* <c>\n# d", 0, 4, uint8(0))
+	f.Add("1. x\n- y\n> z", 5, 8, uint8(5))
+	f.Fuzz(func(t *testing.T, plain string, start, end int, kind uint8) {
+		plain = strings.ToValidUTF8(plain, "?")
+		out := PrintMarkdown(sdk.Text{Plain: plain, Spans: []sdk.Span{{Kind: sdk.SpanKind(kind % 12), Start: start, End: end, Value: "1."}}})
+		want, at := []rune(plain), 0
+		for _, r := range out {
+			for at < len(want) && isSpace(want[at]) {
+				at++
+			}
+			if at < len(want) && want[at] == r {
+				at++
+			}
+		}
+		for at < len(want) && isSpace(want[at]) {
+			at++
+		}
+		if at < len(want) && kind%12 != uint8(sdk.SpanListItem) {
+			t.Fatalf("%q is printed as %q: %q is missing", plain, out, string(want[at:]))
+		}
+		if i := strings.IndexByte(out, '<'); i >= 0 && kind%12 > uint8(sdk.SpanPre) && (i == 0 || out[i-1] != '\\') && !strings.Contains(out, "](<") {
+			t.Fatalf("%q is printed as %q", plain, out)
+		}
+	})
+}
