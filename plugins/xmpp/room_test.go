@@ -1,7 +1,9 @@
 package xmpp
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"bridgehost/internal/itest"
 	"bridgehost/sdk"
@@ -63,5 +65,52 @@ func TestIncoming(t *testing.T) {
 			t.Errorf("dedup is %q, want stanza-id %q", ev.Dedup, seen.StanzaID)
 		}
 		h.noEvent()
+	})
+}
+
+// TestLongAndFiles sends text that the server's limit does not let through in one
+// stanza, and files, each a message of its own; and takes them back.
+func TestLongAndFiles(t *testing.T) {
+	opt := itest.Options{Users: map[string]string{"juliet": "pw"}, Components: map[string]string{bridgeDomain: "s3cret"}, MaxStanza: 30000}
+	servers(t, opt, func(t *testing.T, srv *itest.Server) {
+		room := srv.Room("ops")
+		juliet := itest.Slix(t, srv.Account("juliet"))
+		juliet.Join(room, "Juliet")
+		l, _ := start(t, newFakeHost(t), component(srv), writeTo(room))
+		d := textTo(sdk.RemoteID(room), "d1", grafana, strings.Repeat("word ", 12000))
+		var r sdk.Receipt
+		for attempt := 0; attempt < 6; attempt++ {
+			if r = tryDeliver(t, l, d)[0]; r.Err == nil || !r.Err.Kind.Temporary() {
+				break
+			}
+			d.Uncertain, d.Since = !r.Unsent, time.Now()
+		}
+		if r.Err != nil {
+			t.Fatalf("receipt: %+v", r)
+		}
+		words, messages := 0, 0
+		for words < 12000 {
+			messages++
+			words += strings.Count(juliet.WaitMessages(room, messages)[messages-1].Body, "word")
+		}
+		if words != 12000 || messages < 2 {
+			t.Errorf("%d words arrived in %d messages, want 12000", words, messages)
+		}
+
+		d = textTo(sdk.RemoteID(room), "d2", grafana, "two pictures")
+		it := *d.Event.Item()
+		it.Media = []sdk.Media{{URL: "https://files.test/1.png", Type: "image/png", Name: "1.png"}, {URL: "https://files.test/2.png", Type: "image/png"}}
+		d.Event = d.Event.WithItem(it)
+		r = deliver(t, l, d)[0]
+		juliet.WaitBody(room, "two pictures")
+		for _, url := range []string{"https://files.test/1.png", "https://files.test/2.png"} {
+			if got := juliet.WaitBody(room, url); got.OOB != url || len(got.Files) != 1 {
+				t.Errorf("file: %s", got.XML)
+			}
+		}
+		deliver(t, l, change(room, "d3", sdk.ItemRetracted{Target: sdk.Target(r.Copies[0])}))
+		for range 3 {
+			juliet.Wait("retraction", func(e itest.Event) bool { return e.Retract != nil })
+		}
 	})
 }

@@ -12,14 +12,23 @@ import (
 	"bridgehost/sdk"
 )
 
-// pending is a message that was sent and that the room has not reflected yet.
+// pending is a delivery whose messages were sent and that the room has not all
+// reflected yet.
 type pending struct {
 	b     *batch
 	index int
 	by    *occupant
-	item  sdk.ItemID   // the item whose copy the message becomes; empty when it is no copy
+	item  sdk.ItemID   // the item whose copy the messages become; empty when they are none
+	text  string       // what it says, in short
 	topic *string      // the topic that it sets, since rooms need not reflect that under our id
 	mild  sdk.LossKind // what is lost if the room refuses; empty = then the delivery has failed
+
+	base  string   // id that the messages share: convert.PartIDs
+	ids   []string // of its messages
+	hits  []hit    // where they are in the room
+	open  int      // messages that the room has not reflected
+	tried bool     // at least one was handed to the stream
+	size  int      // bytes of the longest of its messages
 }
 
 // batch is one call of Deliver.
@@ -49,8 +58,8 @@ func (r *Room) Deliver(ctx context.Context, deliveries []sdk.Delivery) []sdk.Rec
 	for i := range deliveries {
 		d := &deliveries[i]
 		b.receipts[i].Unsent = true // the search has settled it
-		if hit, ok := found[convert.MessageID(r.o.Tag, d.ID)]; ok {
-			b.receipts[i] = r.receiptFound(d, hit)
+		if hits := inRoom(found, convert.MessageID(r.o.Tag, d.ID)); whole(hits) {
+			b.receipts[i] = r.receiptFound(d, hits)
 			continue
 		}
 		r.mu.Lock()
@@ -60,7 +69,7 @@ func (r *Room) Deliver(ctx context.Context, deliveries []sdk.Delivery) []sdk.Rec
 			b.skip(deliveries, i, found, r)
 			break
 		}
-		if err := r.send(ctx, b, i, d); err != nil {
+		if err := r.send(ctx, b, i, d, found); err != nil {
 			b.receipts[i].Err = err
 			if err.Kind.Temporary() {
 				b.skip(deliveries, i+1, found, r)
@@ -84,28 +93,40 @@ func (b *batch) abort(from int, err *sdk.Error) []sdk.Receipt {
 // the search found in the room.
 func (b *batch) skip(deliveries []sdk.Delivery, from int, found map[string]hit, r *Room) {
 	for i := from; i < len(deliveries); i++ {
-		if h, ok := found[convert.MessageID(r.o.Tag, deliveries[i].ID)]; ok {
-			b.receipts[i] = r.receiptFound(&deliveries[i], h)
+		hits := inRoom(found, convert.MessageID(r.o.Tag, deliveries[i].ID))
+		if whole(hits) {
+			b.receipts[i] = r.receiptFound(&deliveries[i], hits)
 			continue
 		}
-		b.receipts[i].Unsent = true
+		b.receipts[i].Unsent = len(hits) == 0
 		b.receipts[i].Err = &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: "an earlier message could not be sent"}
 	}
 }
 
 // receiptFound answers a delivery that is in the room already.
-func (r *Room) receiptFound(d *sdk.Delivery, h hit) sdk.Receipt {
+func (r *Room) receiptFound(d *sdk.Delivery, hits []hit) sdk.Receipt {
 	rec := sdk.Receipt{Delivery: d.ID}
 	if it := d.Event.Item(); it != nil && d.Event.Kind() == sdk.KindItemCreated {
-		id := convert.ID{Room: r.o.JID, Stanza: h.stanza, Message: convert.MessageID(r.o.Tag, d.ID), From: h.nick}
-		rec.Copies = []sdk.Copy{{Item: it.ID, Remote: id.Remote()}}
+		rec.Copies = []sdk.Copy{{Item: it.ID, Remote: r.copyOf(convert.MessageID(r.o.Tag, d.ID), hits).Remote()}}
 	}
 	return rec
 }
 
+// copyOf names the copy that the messages of one delivery make.
+func (r *Room) copyOf(base string, hits []hit) convert.ID {
+	id := convert.ID{Room: r.o.JID, Stanza: hits[0].stanza, Message: convert.PartIDs(base, len(hits))[0], From: hits[0].nick}
+	for _, h := range hits[1:] {
+		if h.stanza != "" {
+			id.More = append(id.More, h.stanza)
+		}
+	}
+	return id
+}
+
 // send writes one delivery. A nil error with nothing pending means that there
-// was nothing to send.
-func (r *Room) send(ctx context.Context, b *batch, index int, d *sdk.Delivery) *sdk.Error {
+// was nothing to send. Of a delivery that takes several messages, those that were
+// found in the room are not sent again.
+func (r *Room) send(ctx context.Context, b *batch, index int, d *sdk.Delivery, found map[string]hit) *sdk.Error {
 	rec := &b.receipts[index]
 	if !expressible(d) {
 		rec.Unsent = false
@@ -123,25 +144,30 @@ func (r *Room) send(ctx context.Context, b *batch, index int, d *sdk.Delivery) *
 		rec.Unsent, rec.Loss = false, loss
 		return nil
 	}
-	data, p, loss := r.encode(d, o, direct)
-	if data == nil {
+	messages, p, loss := r.encode(d, o, direct)
+	if len(messages) == 0 {
 		rec.Unsent, rec.Loss = false, loss
 		return nil
 	}
-	p.b, p.index, p.by = b, index, o
-	if len(data) > r.o.MaxText+maxEnvelope {
-		return sdk.Errorf(sdk.TooLarge, "send to "+r.o.JID, "the message has %d bytes", len(data))
+	p.b, p.index, p.by, p.base = b, index, o, convert.MessageID(r.o.Tag, d.ID)
+	p.hits = make([]hit, len(messages))
+	for i, m := range messages {
+		p.size = max(p.size, len(m.Data))
+		if len(m.Data) > r.o.MaxText+maxEnvelope {
+			return sdk.Errorf(sdk.TooLarge, "send to "+r.o.JID, "the message has %d bytes", len(m.Data))
+		}
+		p.ids = append(p.ids, m.ID)
+		p.hits[i] = found[m.ID]
 	}
-	return r.write(ctx, d, p, data, loss)
+	return r.write(ctx, d, p, messages, loss)
 }
 
 // maxEnvelope is the most that a message needs beside its body.
 const maxEnvelope = 16 << 10
 
-// write registers what is pending, since the reflection may come before the
-// write returns, and hands the message to the stream.
-func (r *Room) write(ctx context.Context, d *sdk.Delivery, p *pending, data []byte, loss []sdk.Loss) *sdk.Error {
-	id := convert.MessageID(r.o.Tag, d.ID)
+// write registers what is pending, since a reflection may come before the write
+// returns, and hands the messages to the stream.
+func (r *Room) write(ctx context.Context, d *sdk.Delivery, p *pending, messages []convert.Message, loss []sdk.Loss) *sdk.Error {
 	op := "send to " + r.o.JID
 	r.mu.Lock()
 	if p.by.phase != in || !r.up {
@@ -154,36 +180,58 @@ func (r *Room) write(ctx context.Context, d *sdk.Delivery, p *pending, data []by
 		rec.Puppet = sdk.RemoteID(convert.Bare(p.by.key))
 	}
 	p.by.used = r.o.Now()
-	r.pending[id] = p
-	p.b.open++
-	r.mu.Unlock()
-	err := r.stream.SendRaw(ctx, p.by.from, data)
-	if err == nil {
-		return nil
+	var due []convert.Message
+	for i, m := range messages {
+		if p.hits[i] == (hit{}) {
+			r.pending[m.ID] = p
+			p.open++
+			due = append(due, m)
+		}
 	}
+	p.b.open++
+	if len(due) == 0 {
+		r.arrived(p, r.o.JID+"/"+p.hits[0].nick)
+	}
+	r.mu.Unlock()
+	for _, m := range due {
+		err := r.stream.SendRaw(ctx, p.by.from, m.Data)
+		if err != nil {
+			return r.unwritten(p, m.ID, err)
+		}
+		p.tried = true
+	}
+	return nil
+}
+
+// unwritten settles a delivery one of whose messages the stream did not take.
+func (r *Room) unwritten(p *pending, id string, err error) *sdk.Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pending[id] != p {
-		return rec.Err // settled meanwhile, by the loss of the stream
+		return p.b.receipts[p.index].Err // settled meanwhile, by the loss of the stream
 	}
-	out := &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the XMPP server cannot be reached now", Err: err}
+	out := &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: "the XMPP server cannot be reached now", Err: err}
 	if errors.Is(err, stream.ErrRefused) {
 		out.Kind, out.Public = sdk.Invalid, "the message cannot be sent over XMPP"
 	}
-	r.finish(id, p, sdk.Receipt{Err: out, Unsent: errors.Is(err, stream.ErrNotWritten)})
+	r.finish(p, sdk.Receipt{Err: out, Unsent: errors.Is(err, stream.ErrNotWritten) && !p.tried})
 	return out
 }
 
-// finish settles a pending message. Delivery, loss and puppet of its receipt
-// stay. Called with mu held.
-func (r *Room) finish(id string, p *pending, got sdk.Receipt) {
-	delete(r.pending, id)
+// finish settles a delivery. Delivery, loss and puppet of its receipt stay.
+// Called with mu held.
+func (r *Room) finish(p *pending, got sdk.Receipt) {
+	for _, id := range p.ids {
+		if r.pending[id] == p {
+			delete(r.pending, id)
+		}
+	}
 	rec := &p.b.receipts[p.index]
 	rec.Err, rec.Unsent, rec.Copies = got.Err, got.Unsent, got.Copies
 	if got.Err != nil {
 		rec.Loss, rec.Puppet = nil, ""
 		if !got.Unsent {
-			r.doubted[id] = true
+			r.doubted[p.base] = true
 		}
 		p.b.failed = p.b.failed || got.Err.Kind.Temporary()
 	}
@@ -195,6 +243,43 @@ func (r *Room) finish(id string, p *pending, got sdk.Receipt) {
 		default:
 		}
 	}
+}
+
+// Bounds of what is done about a server that ends the connection when a stanza is
+// too long for it (RFC 6120 §4.9.3.14), which no feature tells beforehand.
+const (
+	longText    = 8 << 10 // shorter messages are never suspected
+	leastText   = 4 << 10
+	maxSuspects = 64
+)
+
+// suspect looks whether the connection was lost twice with the same long message
+// on its way: then texts become shorter, and take more messages. Called with mu
+// held, before what is pending is settled.
+func (r *Room) suspect() {
+	blamed := map[*pending]bool{}
+	for _, p := range r.pending {
+		if p.size <= longText || blamed[p] {
+			continue
+		}
+		blamed[p] = true
+		if len(r.suspects) >= maxSuspects {
+			clear(r.suspects)
+		}
+		if r.suspects[p.base]++; r.suspects[p.base] < 2 {
+			continue
+		}
+		r.most = max(leastText, p.size/2)
+		r.o.Log.Warn("the connection was lost twice with the same long message: messages become shorter", "bytes", p.size, "now", r.most)
+	}
+}
+
+// longest is the longest text of one message. Called with mu held.
+func (r *Room) longest() int {
+	if r.most > 0 {
+		return min(r.most, r.o.MaxText)
+	}
+	return r.o.MaxText
 }
 
 // await waits until nothing of the batch is pending. When nothing moves for
@@ -249,9 +334,9 @@ func (r *Room) askForPending(ctx context.Context, b *batch) {
 func (r *Room) giveUp(b *batch, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, p := range r.pending {
+	for _, p := range r.pending {
 		if p.b == b {
-			r.finish(id, p, sdk.Receipt{Err: &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: why}})
+			r.finish(p, sdk.Receipt{Err: &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: why}})
 		}
 	}
 }
@@ -272,20 +357,36 @@ func (r *Room) reflected(m *packet.Message, nick string) bool {
 	if p == nil || p.by.nick != nick {
 		return r.nicks[nick] != nil || r.echo(m.ID)
 	}
-	stanza := ""
-	if r.about().stanzaIDs {
-		stanza = m.StanzaID(r.o.JID)
+	p.by.heard = r.o.Now()
+	h := hit{stanza: r.stanzaID(m), nick: nick}
+	r.looked.add(id, h)
+	for i := range p.ids {
+		if p.ids[i] == id && p.hits[i] == (hit{}) {
+			p.hits[i] = h
+			p.open--
+		}
 	}
-	remote := convert.ID{Room: r.o.JID, Stanza: stanza, Message: id, From: nick}.Remote()
+	delete(r.pending, id)
+	p.b.moved = r.o.Now()
+	if p.open == 0 {
+		r.arrived(p, m.From)
+	}
+	return true
+}
+
+// arrived settles a delivery all of whose messages are in the room. Called with
+// mu held.
+func (r *Room) arrived(p *pending, from string) {
 	got := sdk.Receipt{}
 	if p.item != "" {
+		copied := r.copyOf(p.base, p.hits)
+		remote := copied.Remote()
 		got.Copies = []sdk.Copy{{Item: p.item, Remote: remote}}
-		r.seen.add(&sight{remote: remote, author: ownAuthor, from: m.From}, id, stanza)
+		for i, h := range p.hits {
+			r.seen.add(&sight{remote: remote, author: ownAuthor, from: from, text: p.text}, p.ids[i], h.stanza)
+		}
 	}
-	p.by.heard = r.o.Now()
-	r.looked.add(id, hit{stanza: stanza, nick: nick})
-	r.finish(id, p, got)
-	return true
+	r.finish(p, got)
 }
 
 // pendingTopic finds the message of the nick that sets the topic. Called with mu held.
@@ -322,11 +423,11 @@ func (r *Room) refused(m *packet.Message) {
 	if p.mild != "" && !m.Error.Temporary() && (m.Error.Condition == "forbidden" || m.Error.Condition == "not-allowed") {
 		rec := &p.b.receipts[p.index]
 		rec.Loss = append(rec.Loss, sdk.Loss{Kind: p.mild, Detail: "the room does not allow it"})
-		r.finish(m.ID, p, sdk.Receipt{})
+		r.finish(p, sdk.Receipt{})
 		return
 	}
 	err := refusedMessage("send to "+r.o.JID, m.Error)
-	r.finish(m.ID, p, sdk.Receipt{Err: err, Unsent: true})
+	r.finish(p, sdk.Receipt{Err: err, Unsent: len(p.ids) == 1})
 	if !outside(m.Error.Condition) {
 		if err.Kind.Temporary() {
 			r.setState(sdk.StateDegraded, err.Public)

@@ -2,6 +2,7 @@ package muc
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,7 +133,7 @@ func (r *Room) created(ctx context.Context, got convert.Reading, h *heard) sdk.C
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen.add(&sight{remote: it.Origin.ID, author: h.who.key, joins: h.who.stay, from: h.m.From}, got.ID.Message, got.ID.Stanza)
+	r.seen.add(&sight{remote: it.Origin.ID, author: h.who.key, joins: h.who.stay, from: h.m.From, text: excerpt(it.Body())}, got.ID.Message, got.ID.Stanza)
 	return sdk.ItemCreated{Item: it}
 }
 
@@ -176,8 +177,12 @@ func (r *Room) file(in *seen, h *heard) {
 	if known || h.stanza == "" && message == "" || !m.HasBody() && !tombstone(m) {
 		return
 	}
+	if own && len(convert.PartsOf(message)) > 1 {
+		r.filePart(in, h, message)
+		return
+	}
 	id := convert.ID{Room: r.o.JID, Stanza: h.stanza, Message: message, From: h.nick}
-	v := &sight{remote: id.Remote(), author: author, joins: h.who.stay, from: m.From}
+	v := &sight{remote: id.Remote(), author: author, joins: h.who.stay, from: m.From, text: excerpt(m.Body())}
 	if e, ok := m.Extension(convert.NSCorrect, "replace"); ok {
 		first := in.message(author, e.Get("id"))
 		if first == nil {
@@ -190,6 +195,30 @@ func (r *Room) file(in *seen, h *heard) {
 		}
 	}
 	in.add(v, message, h.stanza)
+}
+
+// filePart remembers one of several messages of ours that are one copy. Only when
+// all are known the copy has its name. Called with mu held.
+func (r *Room) filePart(in *seen, h *heard, message string) {
+	ids := convert.PartsOf(message)
+	base := baseOf(message)
+	hits := in.partial[base]
+	if len(hits) != len(ids) {
+		if len(in.partial) >= maxPartial {
+			clear(in.partial)
+		}
+		hits = make([]hit, len(ids))
+		in.partial[base] = hits
+	}
+	hits[slices.Index(ids, message)] = hit{stanza: h.stanza, nick: h.nick}
+	if !whole(hits) {
+		return
+	}
+	delete(in.partial, base)
+	remote := r.copyOf(base, hits).Remote()
+	for i, got := range hits {
+		in.add(&sight{remote: remote, author: ownAuthor, from: h.m.From, text: excerpt(h.m.Body())}, ids[i], got.stanza)
+	}
 }
 
 // tagged reports whether an id is one that this link gives. Anybody can write

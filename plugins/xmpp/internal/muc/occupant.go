@@ -387,9 +387,9 @@ func (r *Room) gone(o *occupant, why *sdk.Error) {
 	}
 	if why != nil {
 		o.err, o.leaving = why, false
-		for id, p := range r.pending {
+		for _, p := range r.pending {
 			if p.by == o {
-				r.finish(id, p, sdk.Receipt{Err: &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: reasonOf(why), Err: why}})
+				r.finish(p, sdk.Receipt{Err: &sdk.Error{Op: "send to " + r.o.JID, Kind: sdk.Transient, Public: reasonOf(why), Err: why}})
 			}
 		}
 	}

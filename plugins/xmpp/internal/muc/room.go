@@ -58,8 +58,11 @@ type Options struct {
 
 	Link    sdk.LinkID // the link's own name, for members in events
 	Members bool       // tell who comes and goes
-	CatchUp CatchUp    // bounds of what is read after a time without us
-	Store   Store      // keeps up to where the room has been heard; nil = only as long as the Room lives
+	// Bookmark notes the room among the account's bookmarks (XEP-0402); for
+	// accounts only.
+	Bookmark bool
+	CatchUp  CatchUp // bounds of what is read after a time without us
+	Store    Store   // keeps up to where the room has been heard; nil = only as long as the Room lives
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -109,6 +112,10 @@ type Room struct {
 	stale   bool                 // the room's configuration has changed
 	ended   *sdk.Error           // why the room is no more
 	title   string               // that was told last
+	// bookmarked is 1 + the epoch in which the room was noted among the bookmarks.
+	bookmarked int
+	most       int            // longest text that the server is believed to take; 0 = as configured
+	suspects   map[string]int // long messages with which the connection was lost, and how often
 
 	asked    map[string]*replay // queries of the archive under way
 	queries  int
@@ -150,7 +157,7 @@ func New(o Options, stream Stream, host Host) *Room {
 		wake: make(chan struct{}, 1), heard: make(chan heard, maxWaiting), space: make(chan struct{}, 1), let: make(chan struct{}, 1), upped: make(chan struct{}),
 		occupants: map[string]*occupant{}, byFrom: map[string]*occupant{}, nicks: map[string]*occupant{},
 		members: map[string]*member{}, pending: map[string]*pending{}, doubted: map[string]bool{}, seen: newSeen(maxSeen),
-		past: newSeen(maxPast), asked: map[string]*replay{}, noticed: map[string]time.Time{}, recent: newRing(maxRecent),
+		past: newSeen(maxPast), asked: map[string]*replay{}, noticed: map[string]time.Time{}, suspects: map[string]int{}, recent: newRing(maxRecent),
 	}
 	r.bot = &occupant{from: o.BotFrom, want: o.BotNick, nick: o.BotNick, prefix: convert.MessagePrefix("groupchat", o.BotFrom, o.JID)}
 	r.occupants[""] = r.bot
@@ -224,6 +231,7 @@ func (r *Room) StreamDown(lost bool) {
 func (r *Room) reset(why string) {
 	r.epoch++
 	r.info = nil
+	r.suspect()
 	for _, o := range r.occupants {
 		r.gone(o, sdk.Errorf(sdk.Transient, "stay in "+r.o.JID, "%s", why))
 		o.refused = time.Time{}
@@ -345,7 +353,9 @@ func (r *Room) settle(ctx context.Context) time.Duration {
 	var err *sdk.Error
 	switch {
 	case listen:
-		err = r.enter(ctx, bot, time.Time{})
+		if err = r.enter(ctx, bot, time.Time{}); err == nil {
+			r.bookmark(ctx)
+		}
 	case shut != nil:
 		err = r.reopen(ctx, shut, source)
 	default:

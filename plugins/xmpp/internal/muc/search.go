@@ -3,6 +3,7 @@ package muc
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 type hit struct {
 	stanza string // stanza-id by the room, if known
 	nick   string
+	parts  int // not 0: the delivery took so many messages, each with a hit of its own
 }
 
 // looked is what a search of the archive found, so that the next uncertain
@@ -98,12 +100,32 @@ func (r *Room) search(ctx context.Context, deliveries []sdk.Delivery) (map[strin
 // covers reports whether every wanted message was found.
 func covers(found map[string]hit, want map[string]bool) bool {
 	for id := range want {
-		if _, ok := found[id]; !ok {
+		if !whole(inRoom(found, id)) {
 			return false
 		}
 	}
 	return true
 }
+
+// inRoom gives where the messages of a delivery are in the room, in order; the
+// zero hit for one that is missing. It gives none when no message was found.
+func inRoom(found map[string]hit, base string) []hit {
+	h, ok := found[base]
+	switch {
+	case !ok:
+		return nil
+	case h.parts == 0:
+		return []hit{h}
+	}
+	var hits []hit
+	for _, id := range convert.PartIDs(base, h.parts) {
+		hits = append(hits, found[id])
+	}
+	return hits
+}
+
+// whole reports whether no message is missing.
+func whole(hits []hit) bool { return len(hits) > 0 && !slices.Contains(hits, hit{}) }
 
 // answers gives what an earlier search on the same stream says about the wanted
 // messages; nil when it says nothing: it began later, or one of them was sent
@@ -117,8 +139,18 @@ func (l *looked) answers(stream, since time.Time, want map[string]bool, doubted 
 		if doubted[id] {
 			return nil
 		}
-		if h, ok := l.hits[id]; ok {
-			found[id] = h
+		h, ok := l.hits[id]
+		if !ok {
+			continue
+		}
+		found[id] = h
+		if h.parts == 0 {
+			continue
+		}
+		for _, part := range convert.PartIDs(id, h.parts) {
+			if h, ok := l.hits[part]; ok {
+				found[part] = h
+			}
 		}
 	}
 	return found
@@ -128,8 +160,24 @@ func (l *looked) answers(stream, since time.Time, want map[string]bool, doubted 
 // be lost on the way, and the delivery come again.
 func (l *looked) add(id string, h hit) {
 	if l != nil {
-		l.hits[id] = h
+		file(l.hits, id, h)
 	}
+}
+
+// file notes where a message is; of one that is a part also that there are parts.
+func file(hits map[string]hit, id string, h hit) {
+	hits[id] = h
+	if parts := convert.PartsOf(id); len(parts) > 1 {
+		hits[baseOf(id)] = hit{parts: len(parts)}
+	}
+}
+
+// baseOf gives the id that the messages of one delivery share.
+func baseOf(id string) string {
+	if len(convert.PartsOf(id)) > 1 {
+		return id[:strings.LastIndexByte(id, '~')]
+	}
+	return id
 }
 
 // remember keeps what a search found while its stream lives.
@@ -167,8 +215,8 @@ func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, 
 // take notes a message if it is one of those looked for.
 func (q *replay) take(nick, id, origin, stanza string) {
 	for _, key := range []string{id, origin} {
-		if q.want[key] || q.tag != "" && strings.HasPrefix(key, q.tag) {
-			q.found[key] = hit{stanza: stanza, nick: nick}
+		if q.want[key] || q.want[baseOf(key)] || q.tag != "" && strings.HasPrefix(key, q.tag) {
+			file(q.found, key, hit{stanza: stanza, nick: nick})
 		}
 	}
 }

@@ -2,6 +2,7 @@ package muc
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"bridgehost/sdk"
 )
@@ -12,6 +13,7 @@ type sight struct {
 	author string       // identity of its sender
 	joins  uint64       // which stay of the sender; 0 = not known
 	from   string       // occupant JID of its sender, for replies
+	text   string       // what it says, in short, to be quoted
 	gone   bool         // it was taken back before it could cross
 	keys   [2]string    // under which it is filed
 }
@@ -23,10 +25,14 @@ type seen struct {
 	byStanza  map[string]*sight
 	ring      []*sight
 	at        int
+	partial   map[string][]hit // copies of ours that took several messages, of which not all are known yet
 }
 
+// maxPartial bounds seen.partial.
+const maxPartial = 256
+
 func newSeen(n int) *seen {
-	return &seen{byMessage: map[string]*sight{}, byStanza: map[string]*sight{}, ring: make([]*sight, n)}
+	return &seen{byMessage: map[string]*sight{}, byStanza: map[string]*sight{}, ring: make([]*sight, n), partial: map[string][]hit{}}
 }
 
 // add files a message and forgets the oldest. A message id that a sender used
@@ -70,4 +76,19 @@ func (s *seen) last(n int) []stored {
 		list = append(list, stored{Remote: v.remote, Author: v.author, From: v.from, Message: message, Stanza: v.keys[1]})
 	}
 	return list[max(0, len(list)-n):]
+}
+
+// maxExcerpt bounds what is kept of a message to be quoted, in bytes.
+const maxExcerpt = 160
+
+// excerpt shortens a text to what is quoted of it.
+func excerpt(text string) string {
+	if len(text) <= maxExcerpt {
+		return text
+	}
+	cut := maxExcerpt
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
 }
