@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
@@ -38,6 +39,11 @@ func (s *Social) Deliver(ctx context.Context, batch []sdk.Delivery) []sdk.Receip
 }
 
 func (s *Social) deliver(ctx context.Context, d *sdk.Delivery, r *sdk.Receipt) error {
+	select {
+	case <-s.loaded: // before that, nobody is known to have subscribed
+	case <-ctx.Done():
+		return fmt.Errorf("wait for what is stored: %w: %w", stream.ErrNotWritten, ctx.Err())
+	}
 	if own, foreign, ok := sdk.SplitPeerPlace(d.Place); ok && own == sdk.PeerAll && s.pep != nil {
 		virtual, err := s.o.Virtual(foreign)
 		if err != nil {

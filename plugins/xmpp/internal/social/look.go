@@ -92,6 +92,9 @@ func (s *Social) visit(ctx context.Context, src *source) error {
 	if err := s.load(ctx, src); err != nil {
 		return err
 	}
+	if err := s.save(ctx, src); err != nil { // that it is followed
+		return err
+	}
 	s.mu.Lock()
 	ready := src.ready
 	s.mu.Unlock()

@@ -176,6 +176,15 @@ func eachServer(t *testing.T, run func(t *testing.T, srv *itest.Server)) {
 	t.Run("ejabberd", func(t *testing.T) { run(t, itest.Ejabberd(t, o)) })
 }
 
+// shown adds to a node's configuration that publishers are shown. Prosody says so
+// for a whole service (expose_publisher).
+func shown(srv *itest.Server, config map[string]string) map[string]string {
+	if srv.Kind == "ejabberd" {
+		config["pubsub#itemreply"] = "publisher"
+	}
+	return config
+}
+
 func post(title, more string) string {
 	return `<entry xmlns='http://www.w3.org/2005/Atom'><title>` + title + `</title><id>tag:` + url.QueryEscape(title) +
 		`</id><published>2026-05-01T10:00:00Z</published><updated>2026-05-01T10:00:00Z</updated>` + more + `</entry>`
@@ -194,11 +203,7 @@ func TestRealUserFeed(t *testing.T) {
 			t.Fatal(err)
 		}
 		comments := "urn:xmpp:microblog:0:comments/p1"
-		config := map[string]string{"pubsub#access_model": "open", "pubsub#publish_model": "open", "pubsub#max_items": "10"}
-		if srv.Kind == "ejabberd" {
-			config["pubsub#itemreply"] = "publisher" // who published is shown
-		}
-		if err := romeo.CreateNode(srv.PubSubDomain, comments, config); err != nil {
+		if err := romeo.CreateNode(srv.PubSubDomain, comments, shown(srv, map[string]string{"pubsub#access_model": "open", "pubsub#publish_model": "open", "pubsub#max_items": "10"})); err != nil {
 			t.Fatal(err)
 		}
 		link := `<link rel='replies' title='comments' href='` + pubsub.Address{Service: srv.PubSubDomain, Node: comments}.URI() + `'/>`
@@ -258,7 +263,7 @@ func TestRealNode(t *testing.T) {
 		romeo := itest.Slix(t, srv.Account("romeo"))
 		for _, node := range []string{"open", "closed"} {
 			model := map[string]string{"open": "open", "closed": "whitelist"}[node]
-			if err := romeo.CreateNode(srv.PubSubDomain, node, map[string]string{"pubsub#access_model": model, "pubsub#publish_model": "publishers", "pubsub#max_items": "10"}); err != nil {
+			if err := romeo.CreateNode(srv.PubSubDomain, node, shown(srv, map[string]string{"pubsub#access_model": model, "pubsub#publish_model": "publishers", "pubsub#max_items": "10"})); err != nil {
 				t.Fatal(err)
 			}
 			if err := romeo.SetNodeAffiliations(srv.PubSubDomain, node, map[string]string{"ap.xmpp.test": "publisher"}); err != nil {

@@ -32,6 +32,7 @@ type Social struct {
 	pep    *pep.Service // nil where there are no virtual addresses
 	subs   *pep.Subscriptions
 
+	loaded   chan struct{} // closed when Run has read what is stored
 	requests chan *packet.IQ
 	events   chan notification
 	wake     chan struct{} // cap 1: something is due
@@ -56,7 +57,7 @@ func New(o Options, stream Stream, host Host) *Social {
 	o = o.withDefaults()
 	s := &Social{
 		o: o, stream: stream, host: host, tag: convert.Tag(o.Link, o.Self),
-		requests: make(chan *packet.IQ, maxRequests), events: make(chan notification, maxEvents), wake: make(chan struct{}, 1),
+		loaded: make(chan struct{}), requests: make(chan *packet.IQ, maxRequests), events: make(chan notification, maxEvents), wake: make(chan struct{}, 1),
 		sources: map[pubsub.Address]*source{}, places: map[sdk.RemoteID]pubsub.Address{}, models: map[pubsub.Address]model{},
 	}
 	if o.Virtual == nil {
@@ -111,13 +112,18 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// virtual reports whether a bare JID is a virtual address of ours.
+// virtual reports whether a bare JID is a virtual address of ours, in its one
+// spelling: an actor's nodes have one address.
 func (s *Social) virtual(j string) bool {
 	if s.o.Foreign == nil {
 		return false
 	}
-	_, err := s.o.Foreign(j)
-	return err == nil
+	foreign, err := s.o.Foreign(j)
+	if err != nil {
+		return false
+	}
+	canonical, err := s.o.Virtual(foreign)
+	return err == nil && canonical == j
 }
 
 // Features are what a virtual address must advertise in disco#info, beside an
@@ -131,7 +137,7 @@ func Capabilities() sdk.Capabilities {
 	}}
 }
 
-// Run works until ctx ends.
+// Run works until ctx ends. It is called once.
 func (s *Social) Run(ctx context.Context) error {
 	if s.subs != nil {
 		if err := s.subs.Load(ctx); err != nil {
@@ -141,6 +147,7 @@ func (s *Social) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	close(s.loaded)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.serve(ctx) })
 	wg.Go(func() { s.hear(ctx) })
@@ -294,11 +301,24 @@ func (s *Social) SetNodes(places []sdk.PlaceUse) {
 	}
 	for at, place := range wanted {
 		if src := s.sources[at]; src == nil || src.leaving {
-			s.sources[at] = &source{at: at, place: place, due: now}
+			s.replace(&source{at: at, place: place, due: now})
 		}
 	}
 	s.mu.Unlock()
 	s.poke()
+}
+
+// replace puts a source in the place of the one of the same node, if there is
+// one; what was below that one is left. Called with mu held.
+func (s *Social) replace(src *source) {
+	if old := s.sources[src.at]; old != nil {
+		for _, child := range s.sources {
+			if child.parent == old {
+				child.leaving, child.due = true, src.due
+			}
+		}
+	}
+	s.sources[src.at] = src
 }
 
 // Follow says that a foreign actor follows a local user, so that the user's
@@ -311,8 +331,8 @@ func (s *Social) Follow(own, foreign string) {
 	switch {
 	case src == nil && len(s.sources) >= maxSources:
 		s.o.Log.Warn("feed is not read: too many nodes", "limit", maxSources)
-	case src == nil || src.leaving:
-		s.sources[at] = &source{at: at, own: own, by: []string{foreign}, changed: true, due: now}
+	case src == nil || src.leaving && src.own == "":
+		s.replace(&source{at: at, own: own, by: []string{foreign}, changed: true, due: now})
 	case src.own == "":
 		s.o.Log.Warn("feed is not read for its followers: a route reads it already")
 	default:

@@ -75,7 +75,7 @@ func TestReadLeniently(t *testing.T) {
 		"title and content":              {`<entry xmlns='http://www.w3.org/2005/Atom'><title>News</title><content>Long text</content></entry>`, "News", "Long text"},
 		"cut title":                      {`<entry xmlns='http://www.w3.org/2005/Atom'><title>Long…</title><content>Long  text</content></entry>`, "", "Long  text"},
 		"summary only":                   {`<entry xmlns='http://www.w3.org/2005/Atom'><title>News</title><summary>Short</summary></entry>`, "News", "Short"},
-		"only xhtml":                     {`<entry xmlns='http://www.w3.org/2005/Atom'><title>News</title><content type='xhtml'><div xmlns='http://www.w3.org/1999/xhtml'><p>one</p><p>two</p></div></content></entry>`, "News", "one\ntwo"},
+		"only xhtml":                     {`<entry xmlns='http://www.w3.org/2005/Atom'><title>News</title><content type='xhtml'><div xmlns='http://www.w3.org/1999/xhtml'><p>one</p><p>two</p></div></content></entry>`, "News", "one\n\ntwo"},
 		"html content is not shown":      {`<entry xmlns='http://www.w3.org/2005/Atom'><title>News</title><content type='html'>&lt;script&gt;</content></entry>`, "", "News"},
 	} {
 		it := parse(t, c.xml).Item(at, now)
@@ -123,6 +123,39 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if back.AuthorURI != `xmpp:bob\40m.example@ap.example.org` || back.AuthorName != "Bob" {
 		t.Errorf("author %q %q", back.AuthorName, back.AuthorURI)
+	}
+}
+
+func TestMarkupSurvives(t *testing.T) {
+	text := sdk.Text{Plain: "go & see <this>", Spans: []sdk.Span{{Kind: sdk.SpanBold, Start: 0, End: 2}, {Kind: sdk.SpanLink, Start: 5, End: 8, Value: "https://m.example/?a&b"}}}
+	x, loss, ok := FromItem(sdk.Item{Text: &text}, at, Author{Name: "Bob"}, now)
+	if !ok || len(loss) != 0 || x.XHTML.IsZero() {
+		t.Fatalf("ok %v loss %+v", ok, loss)
+	}
+	e, err := x.Element()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Parse(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Text != text.Plain {
+		t.Errorf("text alternative %q", back.Text)
+	}
+	if got := back.Item(at, now).Text; !reflect.DeepEqual(*got, text) {
+		t.Errorf("got %+v, want %+v", *got, text)
+	}
+}
+
+func TestHostileXHTML(t *testing.T) {
+	it := parse(t, `<entry xmlns='http://www.w3.org/2005/Atom'><title>x</title><content type='xhtml'><div xmlns='http://www.w3.org/1999/xhtml'>`+
+		`<script>alert(1)</script><a href='javascript:alert(1)'>click</a><p><img src='https://m.example/p.png' alt='a pot'/></p></div></content></entry>`).Item(at, now)
+	if !strings.HasPrefix(it.Text.Plain, "click") || strings.Contains(it.Text.Plain, "alert") || len(it.Text.Spans) != 0 {
+		t.Errorf("text %+v", it.Text)
+	}
+	if len(it.Media) != 1 || it.Media[0].URL != "https://m.example/p.png" || it.Media[0].Alt != "a pot" {
+		t.Errorf("media %+v", it.Media)
 	}
 }
 

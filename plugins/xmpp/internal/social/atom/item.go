@@ -1,6 +1,7 @@
 package atom
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -40,6 +41,7 @@ func (x Entry) Item(at pubsub.Address, now time.Time) sdk.Item {
 	}
 	x.itemText(&it)
 	for _, l := range x.Enclosures {
+		it.Media = slices.DeleteFunc(it.Media, func(m sdk.Media) bool { return m.URL == l.Href }) // shown in the text, too
 		if web(l.Href) {
 			it.Media = append(it.Media, sdk.Media{URL: l.Href, Type: l.Type, Alt: l.Title, Size: l.Length, Name: fileName(l.Href)})
 		}
@@ -64,10 +66,12 @@ func (x Entry) itemText(it *sdk.Item) {
 	}
 	switch {
 	case !x.XHTML.IsZero():
-		it.Text = readXHTML(x.XHTML)
-		if it.Text.Plain == "" && x.Text != "" {
+		doc := readXHTML(x.XHTML)
+		it.Text = &doc.Text
+		if strings.TrimSpace(doc.Text.Plain) == "" && x.Text != "" {
 			it.Text = sdk.NewText(x.Text)
 		}
+		it.Media = doc.Images
 	case x.Text != "":
 		it.Text = sdk.NewText(x.Text)
 	case it.Title != "":
@@ -140,8 +144,10 @@ func FromItem(it sdk.Item, at pubsub.Address, by Author, now time.Time) (x Entry
 	if len(x.Text) > maxText {
 		x.Text = clip(x.Text, maxText)
 		lose(sdk.LossText, "shortened")
-	} else if it.Poll == nil && it.Calendar == nil {
-		x.XHTML = writeXHTML(it.Text)
+	} else if div, ok := writeXHTML(it.Text); ok && (div.IsZero() || it.Poll == nil && it.Calendar == nil && x.Text != "") {
+		x.XHTML = div
+	} else {
+		lose(sdk.LossMarkup, "shown as plain text")
 	}
 	for _, m := range it.Media {
 		if !web(m.URL) {

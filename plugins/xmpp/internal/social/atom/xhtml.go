@@ -1,12 +1,11 @@
 package atom
 
 import (
-	"bytes"
-	"encoding/xml"
 	"strings"
 
 	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
+	"bridgehost/sdk/richtext"
 )
 
 // plainOf gives the text of a text construct (RFC 4287 §3.1), whatever its type.
@@ -15,47 +14,32 @@ func plainOf(c xmltok.Element) string {
 		return c.Text()
 	}
 	div, ok := c.Child(NSXHTML, "div")
-	if !ok {
+	if !ok || len(div.Raw()) > maxText {
 		return ""
 	}
-	return readXHTML(div).Plain
+	return readXHTML(div).Text.Plain
 }
 
-// blocks are the elements that begin and end a line.
-var blocks = map[string]bool{
-	"div": true, "p": true, "li": true, "ul": true, "ol": true, "blockquote": true, "pre": true, "br": true,
-	"h1": true, "h2": true, "h3": true, "h4": true, "h5": true, "h6": true,
+// readXHTML gives what a div says.
+func readXHTML(div xmltok.Element) richtext.Document {
+	return richtext.ParseHTML(string(div.Standalone()), richtext.HTML{XML: true, MaxText: maxText})
 }
 
-// readXHTML gives the text of a div, without its markup.
-func readXHTML(div xmltok.Element) *sdk.Text {
-	d := xml.NewDecoder(bytes.NewReader(div.Standalone()))
-	var b strings.Builder
-	line := func() {
-		if s := b.String(); s != "" && !strings.HasSuffix(s, "\n") {
-			b.WriteByte('\n')
-		}
+// writeXHTML gives the div of a text with markup, zero for a text without; ok is
+// false if there is markup that cannot be written.
+func writeXHTML(t *sdk.Text) (div xmltok.Element, ok bool) {
+	if t == nil || len(t.Spans) == 0 {
+		return xmltok.Element{}, true
 	}
-	for {
-		token, err := d.Token()
-		if err != nil {
-			break
+	inner := richtext.PrintHTML(*t, richtext.Print{XML: true, Mention: func(value string) string {
+		if web(value) || strings.HasPrefix(value, "xmpp:") {
+			return value
 		}
-		switch t := token.(type) {
-		case xml.CharData:
-			b.Write(t)
-		case xml.StartElement:
-			if blocks[t.Name.Local] {
-				line()
-			}
-		case xml.EndElement:
-			if blocks[t.Name.Local] {
-				line()
-			}
-		}
+		return ""
+	}})
+	if len(inner) > maxText {
+		return xmltok.Element{}, false
 	}
-	return sdk.NewText(clip(strings.TrimSpace(b.String()), maxText))
+	div, err := xmltok.Parse([]byte(`<div xmlns='` + NSXHTML + `'>` + inner + `</div>`))
+	return div, err == nil
 }
-
-// writeXHTML gives the div of a text with markup, zero for a text without.
-func writeXHTML(*sdk.Text) xmltok.Element { return xmltok.Element{} }

@@ -428,3 +428,35 @@ func FuzzDecodeLine(f *testing.F) {
 		}
 	})
 }
+
+func FuzzHandle(f *testing.F) {
+	f.Add([]byte(`<iq id='1' type='get' from='ana@example.org/pc' to='` + bob + `'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:microblog:0'/><set xmlns='http://jabber.org/protocol/rsm'><max>1</max><before/></set></pubsub></iq>`))
+	f.Add([]byte(`<iq id='1' type='set' from='ana@example.org/pc' to='` + bob + `'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:microblog:0:comments/p1'><item id='c'>` + entry + `</item></publish></pubsub></iq>`))
+	f.Add([]byte(`<iq id='1' type='set' from='ana@example.org/pc' to='` + bob + `'><pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='urn:xmpp:microblog:0' jid='ana@example.org'/></pubsub></iq>`))
+	f.Add([]byte(`<iq id='1' type='get' from='ana@example.org/pc' to='` + bob + `'><query xmlns='http://jabber.org/protocol/disco#info' node='urn:xmpp:microblog:0'/></iq>`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := packet.DecodeBytes(b, packet.NSComponent)
+		if err != nil {
+			return
+		}
+		iq, ok := p.(*packet.IQ)
+		if !ok || iq.ID == "" {
+			return
+		}
+		w := newWorld(t)
+		w.post("p1", "hello", Open)
+		w.post("p2", "not for all", Presence)
+		if !w.s.Mine(iq) {
+			return
+		}
+		answer := w.s.Handle(t.Context(), iq)
+		if answer.Type != "result" && answer.Type != "error" || strings.Contains(string(answer.Payload.Raw()), "not for all") {
+			t.Fatalf("answer %+v", answer)
+		}
+		for _, ev := range w.events {
+			if own, _, ok := sdk.SplitPeerPlace(ev.Place.ID); !ok || own != string(ev.Actor.Home.ID) {
+				t.Fatalf("event of %s in %s", ev.Actor.Home.ID, ev.Place.ID)
+			}
+		}
+	})
+}
