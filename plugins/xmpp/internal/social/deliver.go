@@ -67,6 +67,9 @@ func border(op string, err error) *sdk.Error {
 		own.Op = op
 		return own
 	}
+	if errors.Is(err, stream.ErrRefused) { // the stanza would have cost the stream, and would again
+		return &sdk.Error{Op: op, Kind: sdk.TooLarge, Public: "the post is too large", Err: err}
+	}
 	var e *packet.Error
 	if !errors.As(err, &e) {
 		return &sdk.Error{Op: op, Kind: sdk.KindOf(err), Err: err}

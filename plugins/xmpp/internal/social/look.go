@@ -89,6 +89,9 @@ func (s *Social) visit(ctx context.Context, src *source) error {
 	if leaving {
 		return s.leave(ctx, src)
 	}
+	if src.passive {
+		return s.inspect(ctx, src)
+	}
 	if err := s.load(ctx, src); err != nil {
 		return err
 	}
@@ -124,6 +127,27 @@ func (s *Social) visit(ctx context.Context, src *source) error {
 		s.report(ctx, sdk.Report{Place: src.place, State: sdk.StateUp, Reason: "subscribed", Capabilities: &caps})
 	}
 	return s.save(ctx, src)
+}
+
+// inspect looks whether a node that is written to is there.
+func (s *Social) inspect(ctx context.Context, src *source) error {
+	_, err := s.ask(ctx, s.o.Self, src.at.Service, "get", xmltok.New(packet.NSDiscoInfo, "query", "", xmltok.A("node", src.at.Node)))
+	var e *packet.Error
+	if err != nil && (!errors.As(err, &e) || e.Condition == "item-not-found" || e.Condition == "remote-server-not-found") {
+		return err
+	}
+	s.mu.Lock()
+	as := src.as
+	src.as = ""
+	s.mu.Unlock()
+	if as != "" { // it was read before
+		if _, err := s.ask(ctx, as, src.at.Service, "set", pubsub.Unsubscribe(src.at.Node, as, "")); err != nil && ctx.Err() == nil {
+			s.o.Log.Debug("subscription not ended", "node", src.at.URI(), "error", err)
+		}
+	}
+	caps := Capabilities()
+	s.report(ctx, sdk.Report{Place: src.place, State: sdk.StateUp, Reason: "the service answers", Capabilities: &caps})
+	return nil
 }
 
 // again plans to read a node again: not every service notifies whoever subscribed
@@ -396,6 +420,9 @@ func (s *Social) leave(ctx context.Context, src *source) error {
 	}
 	as := src.as
 	s.mu.Unlock()
+	if src.passive {
+		return nil
+	}
 	if as == "" {
 		as = s.o.Self
 	}

@@ -130,6 +130,14 @@ func (s *Social) virtual(j string) bool {
 // identity of category pubsub and type pep (XEP-0163 §6.1).
 func Features() []string { return pep.Features() }
 
+// FeedCapabilities are those of the microblog of a foreign actor.
+func FeedCapabilities() sdk.Capabilities {
+	return sdk.Capabilities{Features: []sdk.Feature{
+		sdk.FeatureUpdate, sdk.FeatureRetract, sdk.FeatureReply, sdk.FeatureReaction, sdk.FeatureMedia, sdk.FeatureRichText,
+		sdk.FeaturePuppet, sdk.FeatureStableIDs,
+	}}
+}
+
 // Capabilities are those of a node of a route.
 func Capabilities() sdk.Capabilities {
 	return sdk.Capabilities{Features: []sdk.Feature{
@@ -207,8 +215,8 @@ func (s *Social) HandleMessage(_ context.Context, m *packet.Message) bool {
 	s.mu.Lock()
 	src := s.sources[at]
 	s.mu.Unlock()
-	if src == nil {
-		return false
+	if src == nil || src.passive {
+		return src != nil
 	}
 	select {
 	case s.events <- notification{at, ev}:
@@ -279,7 +287,7 @@ func CheckPlace(id sdk.RemoteID) error {
 // SetNodes says which nodes the routes use. Places that are no nodes are passed over.
 func (s *Social) SetNodes(places []sdk.PlaceUse) {
 	s.mu.Lock()
-	wanted := map[pubsub.Address]sdk.RemoteID{}
+	wanted, passive := map[pubsub.Address]sdk.RemoteID{}, map[pubsub.Address]bool{}
 	s.places = map[sdk.RemoteID]pubsub.Address{}
 	for _, p := range places {
 		at, err := pubsub.ParsePlace(string(p.ID))
@@ -289,19 +297,20 @@ func (s *Social) SetNodes(places []sdk.PlaceUse) {
 		if p.Target {
 			s.places[p.ID] = at
 		}
-		if p.Source {
+		if p.Source || p.Target {
 			wanted[at] = p.ID
+			passive[at] = !p.Source
 		}
 	}
 	now := s.o.Now()
 	for at, src := range s.sources {
-		if src.place != "" && src.parent == nil && wanted[at] != src.place {
+		if src.place != "" && src.parent == nil && (wanted[at] != src.place || passive[at] != src.passive) {
 			src.leaving, src.due = true, now
 		}
 	}
 	for at, place := range wanted {
 		if src := s.sources[at]; src == nil || src.leaving {
-			s.replace(&source{at: at, place: place, due: now})
+			s.replace(&source{at: at, place: place, passive: passive[at], due: now})
 		}
 	}
 	s.mu.Unlock()
@@ -317,6 +326,7 @@ func (s *Social) replace(src *source) {
 				child.leaving, child.due = true, src.due
 			}
 		}
+		src.as = old.as
 	}
 	s.sources[src.at] = src
 }

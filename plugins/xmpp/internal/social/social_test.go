@@ -360,3 +360,42 @@ func TestWhatIsNotForUs(t *testing.T) {
 		}
 	}
 }
+
+func TestForgedNotifications(t *testing.T) {
+	w := newWorld(t)
+	w.nodes[blog] = &fakeNode{access: "open"}
+	s, _ := w.social(nil)
+	s.Follow(romeo, "bob@m.example")
+	w.until("subscription", func() bool { return len(w.nodes[blog].subs) == 1 })
+	for _, from := range []string{"eve@example.org", romeo + "/pc", "", "@"} {
+		ev := pubsub.ItemEvent(blog.Node, entry(t, "p1", romeo, "forged", t1))
+		if s.HandleMessage(t.Context(), &packet.Message{Attrs: packet.Attrs{From: from, To: domain, Extensions: []xmltok.Element{ev}}}) {
+			t.Errorf("a notification from %q was taken for one of %s", from, romeo)
+		}
+	}
+}
+
+func TestNodeThatIsOnlyWrittenTo(t *testing.T) {
+	w := newWorld(t)
+	w.nodes[news] = &fakeNode{access: "open"}
+	s, _ := w.social(nil)
+	s.SetNodes([]sdk.PlaceUse{{ID: "node:pubsub.example.org/news", Target: true}, {ID: "node:pubsub.example.org/gone", Target: true}})
+	w.until("reports", func() bool { return len(w.reports) == 2 })
+	for _, r := range w.reports {
+		if up := r.Place == "node:pubsub.example.org/news"; up != (r.State == sdk.StateUp) || up != (r.Capabilities != nil) {
+			t.Errorf("report %+v", r)
+		}
+	}
+	if len(w.nodes[news].subs) != 0 {
+		t.Errorf("subscribed: %v", w.nodes[news].subs)
+	}
+	// Now it is read as well.
+	s.SetNodes([]sdk.PlaceUse{{ID: "node:pubsub.example.org/news", Target: true, Source: true}})
+	w.until("subscription", func() bool { return len(w.nodes[news].subs) == 1 })
+	s.SetNodes([]sdk.PlaceUse{{ID: "node:pubsub.example.org/news", Target: true}})
+	w.until("end of reading", func() bool { return len(w.nodes[news].subs) == 0 })
+	s.SetNodes([]sdk.PlaceUse{{ID: "node:pubsub.example.org/news", Source: true}})
+	w.until("second subscription", func() bool { return len(w.nodes[news].subs) == 1 })
+	s.SetNodes(nil)
+	w.until("its end", func() bool { return len(w.nodes[news].subs) == 0 })
+}

@@ -16,10 +16,12 @@ import (
 // source is a node that is read. Its fields are guarded by Social.mu.
 type source struct {
 	at    pubsub.Address
-	place sdk.RemoteID   // of a route; empty in a gateway
-	own   string         // gateway: whose microblog it is, or stands below
-	by    []string       // gateway: foreign actors that follow it
-	post  pubsub.Address // the item whose comments or attachments these are
+	place sdk.RemoteID // of a route; empty in a gateway
+	// passive is a node that is only written to: it is looked at, not read.
+	passive bool
+	own     string         // gateway: whose microblog it is, or stands below
+	by      []string       // gateway: foreign actors that follow it
+	post    pubsub.Address // the item whose comments or attachments these are
 	// parent is the node that post is in; nil for a node that is read for itself.
 	parent *source
 

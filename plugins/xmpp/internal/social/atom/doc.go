@@ -23,8 +23,10 @@ var ErrNotEntry = errors.New("not an Atom entry")
 const (
 	maxText   = 192 << 10 // bytes of content
 	maxTitle  = 4 << 10
-	maxList   = 64   // categories, links of one kind
-	maxField  = 1024 // bytes of a name, a tag
-	maxHref   = 8192 // bytes of a link
-	titleRune = 100  // runes of a title that is made of the text
+	maxWrite  = 64 << 10  // bytes of text that are written
+	maxMarkup = 128 << 10 // bytes of XHTML that are written beside it
+	maxList   = 64        // categories, links of one kind
+	maxField  = 1024      // bytes of a name, a tag
+	maxHref   = 8192      // bytes of a link
+	titleRune = 100       // runes of a title that is made of the text
 )

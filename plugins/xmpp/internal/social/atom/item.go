@@ -141,8 +141,8 @@ func FromItem(it sdk.Item, at pubsub.Address, by Author, now time.Time) (x Entry
 		x.Text = join(calendarText(*it.Calendar), x.Text)
 	}
 	x.Text = strings.TrimSpace(x.Text)
-	if len(x.Text) > maxText {
-		x.Text = clip(x.Text, maxText)
+	if len(x.Text) > maxWrite {
+		x.Text = clip(x.Text, maxWrite)
 		lose(sdk.LossText, "shortened")
 	} else if div, ok := writeXHTML(it.Text); ok && (div.IsZero() || it.Poll == nil && it.Calendar == nil && x.Text != "") {
 		x.XHTML = div

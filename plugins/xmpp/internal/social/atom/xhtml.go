@@ -37,7 +37,7 @@ func writeXHTML(t *sdk.Text) (div xmltok.Element, ok bool) {
 		}
 		return ""
 	}})
-	if len(inner) > maxText {
+	if len(inner) > maxMarkup {
 		return xmltok.Element{}, false
 	}
 	div, err := xmltok.Parse([]byte(`<div xmlns='` + NSXHTML + `'>` + inner + `</div>`))

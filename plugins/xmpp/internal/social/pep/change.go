@@ -24,7 +24,7 @@ func (s *Service) subscribe(ctx context.Context, r *request) (xmltok.Element, er
 	if err != nil || j.Bare().String() != r.user {
 		return xmltok.Element{}, pubsub.Fault("modify", "bad-request", "invalid-jid")
 	}
-	added, err := s.o.Subs.Add(ctx, r.user, r.owner, r.Node, Subscriber{JID: j.String(), Public: r.Public})
+	added, err := s.o.Subs.Add(ctx, r.user, r.owner, r.name, Subscriber{JID: j.String(), Public: r.Public})
 	if err != nil {
 		return xmltok.Element{}, err
 	}
@@ -39,7 +39,7 @@ func (s *Service) unsubscribe(ctx context.Context, r *request) (xmltok.Element, 
 	if !packet.SameJID(bare(r.JID), r.user) {
 		return xmltok.Element{}, pubsub.Fault("modify", "bad-request", "invalid-jid")
 	}
-	removed, err := s.o.Subs.Remove(ctx, r.user, r.owner, r.Node)
+	removed, err := s.o.Subs.Remove(ctx, r.user, r.owner, r.name)
 	switch {
 	case err != nil:
 		return xmltok.Element{}, err
@@ -86,7 +86,7 @@ func (s *Service) publishComment(ctx context.Context, r *request) (xmltok.Elemen
 	if id == "" {
 		id = s.o.NewID()
 	}
-	at := pubsub.Address{Service: r.owner, Node: r.Node, Item: id}
+	at := pubsub.Address{Service: r.owner, Node: r.name, Item: id}
 	old, exists, err := s.o.Store.Get(at)
 	if err != nil {
 		return xmltok.Element{}, err
@@ -174,7 +174,7 @@ func (s *Service) publishAttachments(ctx context.Context, r *request) (xmltok.El
 	if err := s.reactions(ctx, r, set.All()); err != nil {
 		return xmltok.Element{}, err
 	}
-	at := pubsub.Address{Service: r.owner, Node: r.Node, Item: r.user}
+	at := pubsub.Address{Service: r.owner, Node: r.name, Item: r.user}
 	if err := s.Post(ctx, at, Item{Publisher: r.user, Access: r.access, XML: string(r.Items[0].Payload.Standalone())}); err != nil {
 		return xmltok.Element{}, err
 	}
@@ -202,7 +202,7 @@ func (s *Service) retract(ctx context.Context, r *request) (xmltok.Element, erro
 	if r.kind != kindComments && r.kind != kindAttachments {
 		return xmltok.Element{}, pubsub.Fault("auth", "forbidden", "")
 	}
-	at := pubsub.Address{Service: r.owner, Node: r.Node, Item: r.Items[0].ID}
+	at := pubsub.Address{Service: r.owner, Node: r.name, Item: r.Items[0].ID}
 	it, ok, err := s.o.Store.Get(at)
 	switch {
 	case err != nil:

@@ -84,7 +84,7 @@ func (s *Service) list(r *request) ([]pubsub.Item, error) {
 		return nil, nil // whom a foreign actor follows is not known here
 	default:
 	}
-	stored, err := s.o.Store.Items(pubsub.Address{Service: r.owner, Node: r.Node})
+	stored, err := s.o.Store.Items(pubsub.Address{Service: r.owner, Node: r.name})
 	if err != nil {
 		return nil, err
 	}

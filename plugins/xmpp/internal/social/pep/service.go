@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/social/attach"
 	"bridgehost/plugins/xmpp/internal/social/pubsub"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
@@ -95,6 +96,7 @@ type request struct {
 	user  string // bare JID of who asks
 	owner string // the virtual address
 	kind  kind
+	name  string // the node's one spelling: that of attachments holds a URI, which has several
 	about pubsub.Address
 	// access is what the node's items, or the node as a whole, may be seen by.
 	access Access
@@ -173,10 +175,11 @@ func (s *Service) serve(ctx context.Context, r *request) (xmltok.Element, error)
 	if r.Node == "" {
 		return xmltok.Element{}, pubsub.Fault("modify", "bad-request", "nodeid-required")
 	}
-	if r.Verb == pubsub.VerbUnsubscribe {
+	err := s.enter(r)
+	if r.Verb == pubsub.VerbUnsubscribe { // also from what is gone
 		return s.unsubscribe(ctx, r)
 	}
-	if err := s.enter(r); err != nil {
+	if err != nil {
 		return xmltok.Element{}, err
 	}
 	switch r.Verb {
@@ -205,6 +208,10 @@ func (s *Service) refuseOwner(r *request) error {
 func (s *Service) enter(r *request) error {
 	notFound := pubsub.Fault("cancel", "item-not-found", "")
 	r.kind, r.about = classify(r.owner, r.Node)
+	r.name = r.Node
+	if r.kind == kindAttachments {
+		r.name = attach.Node(r.about)
+	}
 	switch r.kind {
 	case kindNone:
 		return notFound

@@ -43,7 +43,7 @@ type Item struct {
 type Limits struct {
 	Items  int   // of one node; default 500
 	Bytes  int64 // of one actor; default 4 MiB
-	Item   int   // bytes of one payload; default 128 KiB
+	Item   int   // bytes of one payload; default 256 KiB
 	Actors int   // with a file; default 20,000
 	Memory int64 // bytes of actors held in memory; default 64 MiB
 }
@@ -55,7 +55,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	set(&l.Items, 500)
-	set(&l.Item, 128<<10)
+	set(&l.Item, 256<<10)
 	set(&l.Actors, 20_000)
 	if l.Bytes == 0 {
 		l.Bytes = 4 << 20
@@ -81,7 +81,8 @@ type Store struct {
 	files  int // -1 = not counted yet
 }
 
-// NewStore makes a store in a folder, which need not exist. No I/O.
+// NewStore makes a store in a folder, which need not exist; without one it keeps
+// all in memory. No I/O.
 func NewStore(dir string, limits Limits) *Store {
 	return &Store{dir: dir, limits: limits.withDefaults(), actors: map[string]*actor{}, files: -1}
 }
@@ -107,7 +108,10 @@ func (s *Store) hold(owner string) (*actor, func(), error) {
 	s.mu.Lock()
 	a := s.actors[owner]
 	if a == nil {
-		a = &actor{owner: owner, path: fileName(s.dir, owner), nodes: map[string][]Item{}}
+		a = &actor{owner: owner, nodes: map[string][]Item{}}
+		if s.dir != "" {
+			a.path = fileName(s.dir, owner)
+		}
 		s.actors[owner] = a
 	}
 	a.users++
@@ -118,7 +122,7 @@ func (s *Store) hold(owner string) (*actor, func(), error) {
 	s.mu.Unlock()
 	a.mu.Lock()
 	release := func() {
-		size := a.live + 1024
+		size := a.live + 8<<10
 		a.mu.Unlock()
 		s.release(a, size)
 	}
@@ -151,6 +155,10 @@ func (s *Store) release(a *actor, size int64) {
 }
 
 func (a *actor) load(limits Limits) error {
+	if a.path == "" {
+		a.loaded = true
+		return nil
+	}
 	whole, err := readLog(a.path, a.owner, func(l line) {
 		switch {
 		case l.Owner != "":
@@ -219,6 +227,9 @@ func (a *actor) remove(node, id string) bool {
 // write appends lines to the file, or writes it anew when more than half of it
 // is of no use.
 func (a *actor) write(lines ...line) error {
+	if a.path == "" {
+		return nil
+	}
 	var b []byte
 	var err error
 	if a.whole == 0 {
@@ -282,7 +293,7 @@ func (s *Store) Put(at pubsub.Address, it Item) (replaced bool, err error) {
 		return false, err
 	}
 	defer release()
-	if a.whole == 0 {
+	if a.whole == 0 && a.path != "" {
 		if err := s.makeRoom(); err != nil {
 			return false, err
 		}
