@@ -126,3 +126,61 @@ func TestCatchUp(t *testing.T) {
 		h.noEvent()
 	})
 }
+
+// TestCatchUpAfterServer lets people talk while a server that was killed is back
+// and the link is not yet, and in a room that keeps no archive.
+func TestCatchUpAfterServer(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config map[string]string
+	}{
+		{"archive", nil},
+		{"history", map[string]string{"muc#roomconfig_enablearchiving": "0", "mam": "0", "muc#roomconfig_mam": "0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := itest.Prosody(t, serverOptions())
+			room := srv.Room("ops")
+			juliet := itest.Slix(t, srv.Account("juliet"))
+			juliet.Join(room, "Juliet")
+			config := map[string]string{"muc#roomconfig_persistentroom": "1"}
+			for name, value := range c.config {
+				config[name] = value
+			}
+			juliet.ConfigureRoom(room, config)
+			h := newFakeHost(t)
+			_, stop := start(t, h, component(srv), bothWays(room))
+			h.roomUp(sdk.RemoteID(room))
+			juliet.SendRaw("<message type='groupchat' to='" + room + "' id='m1'><body>one</body></message>")
+			first := h.event()
+			if c.config != nil { // a room forgets its history with the server
+				stop()
+			} else {
+				srv.Kill()
+				srv.Start()
+				juliet = itest.Slix(t, srv.Account("juliet"))
+				juliet.Join(room, "Juliet")
+			}
+			juliet.SendRaw("<message type='groupchat' to='" + room + "' id='m2'><body>two</body></message>")
+			juliet.WaitBody(room, "two")
+			juliet.SendRaw("<message type='groupchat' to='" + room + "' id='m3'><body>one!</body><replace xmlns='urn:xmpp:message-correct:0' id='m1'/></message>")
+			juliet.WaitBody(room, "one!")
+			if c.config != nil {
+				h, _, _ = again(t, srv, h, room)
+			}
+			for _, want := range []string{"say two", "edit one!"} {
+				ev := h.event()
+				if got := told(ev); got != want {
+					t.Fatalf("heard %q, want %q", got, want)
+				}
+				if want == "edit one!" && ev.Target().Remote != first.Item().Origin.ID {
+					t.Errorf("edit of %q, want %q", ev.Target().Remote, first.Item().Origin.ID)
+				}
+			}
+			juliet.SendGroupchat(room, "three")
+			if ev := h.event(); told(ev) != "say three" {
+				t.Errorf("heard %+v", ev)
+			}
+			h.noEvent()
+		})
+	}
+}

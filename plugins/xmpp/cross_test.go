@@ -178,7 +178,8 @@ func TestUpdateAndRetractOut(t *testing.T) {
 		item.ReplyTo = target
 		answer.Event = answer.Event.WithItem(item)
 		deliver(t, l, answer)
-		if got := juliet.WaitBody(room, "this"); !strings.Contains(got.XML, "urn:xmpp:reply:0") || !strings.Contains(got.XML, sid) {
+		got := juliet.Wait("reply", func(e itest.Event) bool { return e.Reply != nil && strings.HasSuffix(e.Body, "this") })
+		if got.Reply.ID != sid || !strings.HasPrefix(got.Body, "> ") || len(got.Fallbacks) != 1 {
 			t.Errorf("reply is %s", got.XML)
 		}
 		deliver(t, l, change("d5", sdk.ItemRetracted{Target: target}))
