@@ -147,6 +147,16 @@ func TestCompose(t *testing.T) {
 		},
 		{name: "sealed", item: sdk.Item{Sealed: &sdk.Sealed{}}, body: "[encrypted message that cannot be shown here]", loss: "sealed"},
 		{name: "nothing", item: sdk.Item{}},
+		{name: "emoji", item: sdk.Item{Text: sdk.NewText(":x:"), Emoji: []sdk.Emoji{{Code: "x"}}}, body: ":x:", loss: "markup"},
+		{name: "quote", item: sdk.Item{Text: sdk.NewText("a"), Quote: sdk.Target{Item: "1"}}, body: "a", loss: "reply"},
+		{name: "action", item: sdk.Item{Text: &sdk.Text{Plain: "waves", Spans: []sdk.Span{{Kind: sdk.SpanItalic, End: 5}}}, Native: map[string][]byte{nativeAction: []byte("1")}}, body: "/me waves"},
+		{name: "action by name", item: sdk.Item{Text: &sdk.Text{Plain: "waves", Spans: []sdk.Span{{Kind: sdk.SpanItalic, End: 5}}}, Native: map[string][]byte{nativeAction: []byte("1")}}, style: Style{Author: "Ana"}, body: "Ana: _waves_", loss: "author"},
+		{name: "quotation by name", item: sdk.Item{Text: &sdk.Text{Plain: "a", Spans: []sdk.Span{{Kind: sdk.SpanQuote, End: 1}}}}, style: Style{Author: "Ana"}, body: "Ana:\n> a", loss: "author"},
+		{name: "warning of a file", item: sdk.Item{Warning: "w", Media: []sdk.Media{{URL: "https://x/a", Type: "image/png"}}}, body: "[w]\nhttps://x/a", loss: "media warning"},
+		{name: "warning alone", item: sdk.Item{Warning: "w"}, body: "[w]"},
+		{name: "file by name", item: sdk.Item{Media: []sdk.Media{{URL: "https://x/a"}}}, style: Style{Author: "Ana"}, body: "Ana: https://x/a", loss: "media author"},
+		{name: "address that is none", item: sdk.Item{Media: []sdk.Media{{URL: "javascript:x", Name: "n"}}}, body: "[file n]", loss: "media"},
+		{name: "all is replaced", item: sdk.Item{Text: &sdk.Text{Plain: "\x00\x01", Spans: []sdk.Span{{End: 2}}}}, body: "\ufffd\ufffd", loss: "text"},
 		{name: "long", item: sdk.Item{Text: sdk.NewText(strings.Repeat("&", 100))}, style: Style{MaxText: 106}, body: strings.Repeat("&", 20) + " […]", loss: "text"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -84,14 +84,14 @@ func FromGroupchat(m *packet.Message, room Room, now time.Time) Reading {
 	return r
 }
 
-// FromChat reads a message of type chat or normal (or none, which is normal). It
-// gives Nothing for an error, and for a message of type groupchat or headline.
+// FromChat reads a message of type chat or normal; none and an unknown one are
+// normal (RFC 6121 §5.2.2). It gives Nothing for an error, and for a message of
+// type groupchat or headline.
 // ID.From is the sender's bare JID and ID.Room the bare JID of whom it is to.
 func FromChat(m *packet.Message, now time.Time) Reading {
 	r := Reading{ID: ID{Room: Bare(m.To), Message: m.ID, From: Bare(m.From)}}
 	switch m.Type {
-	case "", "chat", "normal":
-	default:
+	case "error", "groupchat", "headline":
 		return r
 	}
 	if origin := m.OriginID(); r.ID.Message == "" {

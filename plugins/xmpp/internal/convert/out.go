@@ -186,6 +186,12 @@ func (c *composer) gather() []sdk.Media {
 			c.where = runs.Then(richtext.Runs{{Src: 0, Dst: at, Len: len(text.Plain)}})
 		}
 	}
+	if len(it.Emoji) > 0 {
+		c.lose(sdk.LossMarkup, "pictures of its own stand as their names")
+	}
+	if !it.Quote.IsZero() {
+		c.lose(sdk.LossReply, "what it quotes is not shown")
+	}
 	c.add(c.calendar(it.Calendar))
 	c.add(c.poll(it.Poll))
 	var own []sdk.Media
