@@ -17,9 +17,10 @@ type Contacts struct {
 	opt    Options
 	stream Stream
 	host   Host
-	limit  *limiter
-	ver    string // of the capabilities of contacts (XEP-0115)
+	limit  *limiter // of requests by users
+	ver    string   // of the capabilities of contacts (XEP-0115)
 
+	incoming  *limiter // of requests to users
 	lookups   *limiter
 	profiles  *profiles
 	interests *interests
@@ -47,7 +48,7 @@ func New(o Options, s Stream, h Host) *Contacts {
 		opt: o, stream: s, host: h, limit: newLimiter(o.Requests, o.AllRequests),
 		ready: make(chan struct{}), ups: make(chan bool, 1), wake: make(chan struct{}, 1),
 		rosters: map[string]*roster{}, watchers: map[string]map[string]bool{},
-		lookups: newLimiter(o.Lookups, 20*o.Lookups), profiles: newProfiles(),
+		incoming: newLimiter(o.Requests, o.AllRequests), lookups: newLimiter(o.Lookups, 20*o.Lookups), profiles: newProfiles(),
 		interests: &interests{known: map[string][]string{}}, tasks: make(chan func(context.Context), maxLookups),
 	}
 	c.ver = Ver(c.client())

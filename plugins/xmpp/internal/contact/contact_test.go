@@ -97,9 +97,7 @@ func TestForeignActorSubscribes(t *testing.T) {
 		w.presence(romeo+"/phone", "unavailable", "")
 		w.published("the better one goes", signal(sdk.SignalBusy))
 		w.presence(romeo+"/desk", "unavailable", "")
-		w.published("at once")
-		later(2 * time.Second)
-		w.published("a moment later", signal(sdk.SignalOffline))
+		w.published("the last one goes", signal(sdk.SignalOffline))
 		w.expect("nothing is shown to the user")
 
 		w.deliver(sdk.FollowAsked{})
@@ -111,6 +109,24 @@ func TestForeignActorSubscribes(t *testing.T) {
 		w.published("presence after the end")
 		w.presence(romeo, "unsubscribed", "")
 		w.published("answer to the end")
+	})
+}
+
+// TestFlappingPresence checks that presence which changes all the time is told at a pace that others can bear, and the last one in the end.
+func TestFlappingPresence(t *testing.T) {
+	run(t, options(), func(w *world) {
+		w.deliver(sdk.FollowAsked{})
+		w.presence(romeo, "subscribed", "")
+		w.published("answer", granted1)
+		for range 500 {
+			w.presence(romeo+"/phone", "", "<show>dnd</show>")
+			w.presence(romeo+"/phone", "", "<show>away</show>")
+		}
+		if n := len(w.events()); n != tellAtOnce {
+			t.Errorf("told %d times, want %d", n, tellAtOnce)
+		}
+		later(time.Minute)
+		w.published("when it is quiet", signal(sdk.SignalAway))
 	})
 }
 

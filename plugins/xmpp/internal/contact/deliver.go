@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/sdk"
@@ -126,6 +127,10 @@ func (c *Contacts) follow(ctx context.Context, user, foreign string, actor sdk.A
 		return c.settle(ctx, r, p)
 	}
 	if p.to == none {
+		if !c.incoming.take(user, c.opt.Now()) {
+			c.forget(r, p)
+			return &sdk.Error{Op: "follow " + user, Kind: sdk.RateLimited, After: askAgain, Err: errors.New("too many requests to one user")}
+		}
 		p.to = pending
 		if err := c.settle(ctx, r, p); err != nil {
 			p.to = none
@@ -133,7 +138,7 @@ func (c *Contacts) follow(ctx context.Context, user, foreign string, actor sdk.A
 			return err
 		}
 	}
-	return c.ask(ctx, r, p, actor.Name)
+	return c.ask(ctx, r, p, convert.Nick(actor.Name))
 }
 
 // Inform takes what became of an event. It is false when the event was none of this package's. A request that could not be passed on is

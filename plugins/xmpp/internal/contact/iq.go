@@ -105,6 +105,8 @@ func (c *Contacts) read(ctx context.Context, iq *packet.IQ, foreign string, answ
 			c.reply(ctx, iq.Reply(answer(p)))
 		case sdk.KindOf(p.err) == sdk.NotFound, sdk.KindOf(p.err) == sdk.Gone, sdk.KindOf(p.err) == sdk.Invalid:
 			c.reply(ctx, iq.Refuse("cancel", "item-not-found", ""))
+		case sdk.KindOf(p.err) == sdk.Forbidden:
+			c.reply(ctx, iq.Refuse("auth", "forbidden", "This person does not want to be reached through the bridge."))
 		default:
 			c.reply(ctx, iq.Refuse("wait", "remote-server-timeout", "The other network does not answer."))
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
@@ -15,9 +16,6 @@ import (
 
 // maxCarried bounds an avatar that an event carries, in bytes, as sdk.Media.Data allows.
 const maxCarried = 64 << 10
-
-// maxName bounds a user's name, in bytes.
-const maxName = 256
 
 // news is what is known of a user's own profile: enough to name the user, and to tell whether something changed. It is guarded by its
 // roster's mutex and kept with it.
@@ -71,8 +69,8 @@ func (c *Contacts) Profile(ctx context.Context, user string) (sdk.Actor, error) 
 	} else {
 		c.readCard(&a, card)
 	}
-	if e, err := c.last(ctx, user, nsNick); err == nil && e.Text() != "" {
-		a.Name = clip(e.Text(), maxName)
+	if e, err := c.last(ctx, user, nsNick); err == nil && convert.Nick(e.Text()) != "" {
+		a.Name = convert.Nick(e.Text())
 	}
 	if a.Avatar == nil {
 		a.Avatar = c.avatarNode(ctx, user)
@@ -134,8 +132,8 @@ func (c *Contacts) last(ctx context.Context, user, node string) (xmltok.Element,
 // readCard takes what a vCard says (XEP-0054).
 func (c *Contacts) readCard(a *sdk.Actor, card xmltok.Element) {
 	for _, name := range []string{"NICKNAME", "FN"} {
-		if s := strings.TrimSpace(card.ChildText(nsVCard, name)); s != "" && a.Name == "" {
-			a.Name = clip(s, maxName)
+		if a.Name == "" {
+			a.Name = convert.Nick(card.ChildText(nsVCard, name))
 		}
 	}
 	a.Profile = web(strings.TrimSpace(card.ChildText(nsVCard, "URL")))

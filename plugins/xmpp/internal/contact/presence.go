@@ -2,10 +2,10 @@ package contact
 
 import (
 	"context"
-	"strings"
 
 	"mellium.im/xmpp/jid"
 
+	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
@@ -145,7 +145,7 @@ func (c *Contacts) request(ctx context.Context, r *roster, foreign string, p *pa
 	before := *pr
 	pr.from, pr.asked = pending, c.opt.Now()
 	if e, ok := p.Extension(nsNick, "nick"); ok && r.news.Name == "" { // XEP-0172 §4.2
-		r.news.Name = clip(strings.TrimSpace(e.Text()), maxName)
+		r.news.Name = convert.Nick(e.Text())
 	}
 	c.change(r, pr, sdk.KindFollowAsked, false)
 	if err := c.settle(ctx, r, pr); err != nil {
@@ -302,6 +302,9 @@ func (c *Contacts) grant(ctx context.Context, r *roster, p *pair) error {
 // ask asks the user for presence in the contact's name (RFC 6121 §3.1.1), with the contact's nick (XEP-0172 §4.2). Called with r.mu held.
 func (c *Contacts) ask(ctx context.Context, r *roster, p *pair, nick string) error {
 	st := presence(p.virtual, r.user, "subscribe")
+	if prof := c.profiles.get(p.foreign); nick == "" && prof != nil && prof.err == nil {
+		nick = convert.Nick(prof.Actor.Name)
+	}
 	if nick != "" {
 		st.Extensions = append(st.Extensions, xmltok.New(nsNick, "nick", nick))
 	}

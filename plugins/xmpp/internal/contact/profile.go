@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/sdk"
 )
 
@@ -37,12 +38,15 @@ func (p *Profile) hash() string {
 	return p.Avatar.Hash
 }
 
-// name gives what contacts are called.
-func (p *Profile) name(foreign string) string {
-	if p == nil || p.err != nil || p.Actor.Name == "" {
+// Name gives what a contact is called: one readable line without what steers or hides from a reader.
+func (p *Profile) Name(foreign string) string {
+	if p == nil || p.err != nil {
 		return foreign
 	}
-	return p.Actor.Name
+	if name := convert.Nick(p.Actor.Name); name != "" {
+		return name
+	}
+	return foreign
 }
 
 // profiles keeps profiles, the least recently used ones go first, and who waits for which.
@@ -183,6 +187,8 @@ func (c *Contacts) resolve(ctx context.Context, foreign string) *Profile {
 		return &Profile{err: fmt.Errorf("look up a contact: %w", err), at: c.opt.Now()}
 	case r.Actor == nil:
 		return &Profile{err: sdk.Errorf(sdk.NotFound, "look up a contact", "no actor"), at: c.opt.Now()}
+	case r.Actor.Consent == sdk.ConsentRefused:
+		return &Profile{err: sdk.Errorf(sdk.Forbidden, "look up a contact", "the actor is not to be bridged"), at: c.opt.Now()}
 	}
 	return c.profile(ctx, *r.Actor)
 }

@@ -298,6 +298,53 @@ func TestNickOfRequest(t *testing.T) {
 	})
 }
 
+// TestNames checks that no name can steer or deceive who reads it, and that one which says nothing is replaced by the address.
+func TestNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"Juliet":                       "Juliet",
+		"  Juliet \n\t Capulet ":       "Juliet Capulet",
+		"evil\u202etxt.exe":            "eviltxt.exe",
+		"\u200b\u200d\u2060":           juliet,
+		"":                             juliet,
+		"J\x00u":                       "Ju",
+		"\u0391dmin":                   "\u0391dmin", // looks like another, and is not taken for it
+		strings.Repeat("\u00e4", 1000): strings.Repeat("\u00e4", 32),
+	} {
+		if got := (&Profile{Actor: sdk.Actor{Name: name}}).Name(juliet); got != want {
+			t.Errorf("name of %.40q is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestRefusedConsent checks that nothing is shown of somebody who does not want to be bridged.
+func TestRefusedConsent(t *testing.T) {
+	run(t, options(), func(w *world) {
+		w.knownActor(sdk.Actor{Name: "Juliet", Consent: sdk.ConsentRefused})
+		w.holds("vCard", w.iq("get", phone, vjuliet, "<vCard xmlns='vcard-temp'/>"), "forbidden")
+	})
+}
+
+// TestRequestsToOneUserAreLimited checks that strangers cannot flood a user with requests.
+func TestRequestsToOneUserAreLimited(t *testing.T) {
+	run(t, options(), func(w *world) {
+		passed := 0
+		for i := range 500 {
+			r := w.c.Deliver(context.Background(), sdk.Delivery{
+				Place: sdk.PeerPlace(romeo, fmt.Sprintf("u%d@s2.example", i)), Event: sdk.Event{Change: sdk.FollowAsked{}},
+			})
+			switch {
+			case r.Err == nil:
+				passed++
+			case r.Err.Kind != sdk.RateLimited || r.Err.After == 0:
+				t.Fatalf("receipt %+v", r)
+			}
+		}
+		if got := len(w.sent()); passed != 60 || got != 60 {
+			t.Errorf("%d requests passed, %d were sent, want 60", passed, got)
+		}
+	})
+}
+
 func TestManage(t *testing.T) {
 	run(t, options(), func(w *world) {
 		w.knownActor(sdk.Actor{Name: "Juliet"})

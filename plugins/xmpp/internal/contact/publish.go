@@ -12,8 +12,11 @@ import (
 // batch bounds the pairs whose events are published at once.
 const batch = 64
 
-// tellEvery is how often the other network is told of one user's presence at most.
-const tellEvery = time.Second
+// Presence that changes faster than this waits, and then only the newest is told.
+const (
+	tellAtOnce = 5         // changes in a row
+	tellRate   = 3600 / 10 // changes in an hour after that
+)
 
 // change notes a change of a subscription that is to be published. Called with r.mu held, before the roster is saved.
 func (c *Contacts) change(r *roster, p *pair, kind sdk.ChangeKind, accepted bool) {
@@ -107,12 +110,13 @@ func (c *Contacts) collect(at ref) (written, bool) {
 	}
 	if kind := p.presence(); p.to == granted && p.settled && !p.told.is(kind) {
 		now := c.opt.Now()
-		if now.Sub(p.toldAt) < tellEvery && !p.toldAt.IsZero() {
+		if p.pace.leak(tellRate, now); p.pace.level+1 > tellAtOnce {
 			p.queued = true
 			c.mu.Lock()
 			c.later = append(c.later, at)
 			c.mu.Unlock()
 		} else {
+			p.pace.level++
 			p.told, p.toldAt = knows(kind), now
 			w.events = append(w.events, c.event(r, p, sdk.Signal{Signal: kind}, ""))
 		}

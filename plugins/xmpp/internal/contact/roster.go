@@ -47,6 +47,7 @@ type pair struct {
 
 	told      known // the user's presence, as the other network was told it
 	toldAt    time.Time
+	pace      bucket              // of what was told
 	asked     time.Time           // when the user asked last
 	resources map[string]resource // of the user that are available
 	settled   bool                // the resources are those that there are: a probe was answered, or nobody answered in time

@@ -56,8 +56,8 @@ func vcardTemp(foreign, virtual string, p *Profile) xmltok.Element {
 			w.Start(nsVCard, name).Text(clip(value, maxField)).End()
 		}
 	}
-	field("FN", p.name(foreign))
-	field("NICKNAME", p.name(foreign))
+	field("FN", p.Name(foreign))
+	field("NICKNAME", p.Name(foreign))
 	field("JABBERID", virtual)
 	field("URL", web(p.Actor.Profile))
 	field("DESC", summary(p.Actor))
@@ -92,8 +92,8 @@ func vcard4(foreign, virtual string, p *Profile) xmltok.Element {
 	field("kind", "text", map[sdk.ActorKind]string{
 		sdk.ActorPerson: "individual", sdk.ActorBot: "application", sdk.ActorGroup: "group", sdk.ActorService: "application",
 	}[p.Actor.Kind])
-	field("fn", "text", p.name(foreign))
-	field("nickname", "text", p.name(foreign))
+	field("fn", "text", p.Name(foreign))
+	field("nickname", "text", p.Name(foreign))
 	field("url", "uri", web(p.Actor.Profile))
 	field("impp", "uri", "xmpp:"+virtual)
 	field("note", "text", summary(p.Actor))
@@ -111,7 +111,7 @@ type item struct {
 func items(node, foreign, virtual string, p *Profile) []item {
 	switch node {
 	case nsNick:
-		return []item{{"current", xmltok.New(nsNick, "nick", clip(p.name(foreign), maxField))}}
+		return []item{{"current", xmltok.New(nsNick, "nick", clip(p.Name(foreign), maxField))}}
 	case nodeVCard4:
 		return []item{{"current", vcard4(foreign, virtual, p)}}
 	case nsData:

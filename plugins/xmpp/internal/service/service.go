@@ -406,11 +406,7 @@ func (s *Service) find(ctx context.Context, user, text string) (person, error) {
 	if err != nil {
 		return person{}, fmt.Errorf("look up an address: %w", err)
 	}
-	name := p.Actor.Name
-	if name == "" {
-		name = address
-	}
-	return person{jid: j.String(), name: name, address: address}, nil
+	return person{jid: j.String(), name: p.Name(address), address: address}, nil
 }
 
 // later runs f in the pool, or refuses the request when the pool is full.
