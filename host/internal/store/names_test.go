@@ -31,6 +31,24 @@ func TestNamesRoundTrip(t *testing.T) {
 	}
 }
 
+func TestFatesHaveNames(t *testing.T) {
+	for f, want := range map[store.Fate]string{store.FateRouted: "routed", store.FateDropped: "dropped", store.FateHeld: "held",
+		store.FateWaiting: "waiting", store.FateNowhere: "nowhere", 0: "unknown"} {
+		if f.String() != want {
+			t.Errorf("fate %d is called %s, want %s", f, f, want)
+		}
+	}
+}
+
+// TestOriginOf names what an event is about in the words of its link.
+func TestOriginOf(t *testing.T) {
+	created := sdk.Event{Change: sdk.ItemCreated{Item: sdk.Item{Origin: sdk.Ref{Link: "a", ID: "m1"}}}}
+	retracted := sdk.Event{Change: sdk.ItemRetracted{Target: sdk.Target{Remote: "m2"}}}
+	if a, b, c := store.OriginOf(&created), store.OriginOf(&retracted), store.OriginOf(&sdk.Event{Change: sdk.Signal{}}); a != "m1" || b != "m2" || c != "" {
+		t.Errorf("origins %q, %q, %q", a, b, c)
+	}
+}
+
 // FuzzNames: what operators and links hand back as ids never confuses.
 func FuzzNames(f *testing.F) {
 	n := store.Names{Prefix: "k3jx9a2b"}
