@@ -39,7 +39,7 @@ func ParseHTML(src string, o HTML) Document {
 	if o.MaxText <= 0 {
 		o.MaxText = maxHTML
 	}
-	b := &builder{o: o, scan: scanner{src: src, xml: o.XML}}
+	b := &builder{o: o, scan: scanner{src: src, xml: o.XML}, count: map[string]int{}}
 	for {
 		t := b.scan.next()
 		switch t.kind {
@@ -87,6 +87,7 @@ type builder struct {
 	plain  []byte
 	spans  []sdk.Span
 	stack  []opened
+	count  map[string]int // of elements in the stack by name
 	marks  []markup
 	deeper int  // elements that are open beyond maxDepth
 	silent int  // open elements whose content does not count
@@ -183,6 +184,7 @@ func (b *builder) push(t *token) {
 	}
 	if b.silent > 0 {
 		b.stack = append(b.stack, e)
+		b.count[e.name]++
 		return
 	}
 	b.boundary(blocks[t.name])
@@ -228,6 +230,7 @@ func (b *builder) push(t *token) {
 	b.style(t.get("style"))
 	e.spans = len(b.marks) - before
 	b.stack = append(b.stack, e)
+	b.count[e.name]++
 }
 
 // has reports whether there is an attribute, whatever its value.
@@ -371,32 +374,43 @@ func (b *builder) image(t *token) {
 func (b *builder) implied(name string) {
 	switch name {
 	case "li":
-		b.closeUntil("li", "ul", "ol")
+		b.closeUntil("li", listWalls)
 	case "dt", "dd":
-		b.closeUntil("dt", "dl")
-		b.closeUntil("dd", "dl")
+		b.closeUntil("dt", listWalls)
+		b.closeUntil("dd", listWalls)
 	case "tr":
-		b.closeUntil("tr", "table")
+		b.closeUntil("tr", tableWalls)
 	case "td", "th":
-		b.closeUntil("td", "tr", "table")
-		b.closeUntil("th", "tr", "table")
+		b.closeUntil("td", cellWalls)
+		b.closeUntil("th", cellWalls)
 	}
 	if blocks[name] > 0 {
-		b.closeUntil("p", "li", "blockquote", "div", "td", "dd", "section", "article", "details")
+		b.closeUntil("p", paragraphWalls)
 	}
 }
 
-// closeUntil closes the innermost element of that name, unless one of the others is around what we are in first.
-func (b *builder) closeUntil(name string, walls ...string) {
+// walls are elements that keep what is around them open.
+var (
+	listWalls      = map[string]bool{"ul": true, "ol": true, "dl": true}
+	tableWalls     = map[string]bool{"table": true}
+	cellWalls      = map[string]bool{"tr": true, "table": true}
+	paragraphWalls = map[string]bool{
+		"li": true, "blockquote": true, "div": true, "td": true, "dd": true, "section": true, "article": true, "details": true,
+	}
+)
+
+// closeUntil closes the innermost element of that name, unless a wall is around what we are in first.
+func (b *builder) closeUntil(name string, walls map[string]bool) {
+	if b.count[name] == 0 {
+		return
+	}
 	for i := len(b.stack) - 1; i >= 0; i-- {
 		if b.stack[i].name == name {
 			b.closeTo(i)
 			return
 		}
-		for _, w := range walls {
-			if b.stack[i].name == w {
-				return
-			}
+		if walls[b.stack[i].name] {
+			return
 		}
 	}
 }
@@ -411,7 +425,7 @@ func (b *builder) close(name string) {
 		b.newline()
 		return
 	}
-	for i := len(b.stack) - 1; i >= 0; i-- {
+	for i := len(b.stack) - 1; i >= 0 && b.count[name] > 0; i-- {
 		if b.stack[i].name == name {
 			b.closeTo(i)
 			return
@@ -424,6 +438,7 @@ func (b *builder) closeTo(n int) {
 	for len(b.stack) > n {
 		e := b.stack[len(b.stack)-1]
 		b.stack = b.stack[:len(b.stack)-1]
+		b.count[e.name]--
 		if b.silent > 0 {
 			if e.silent {
 				b.silent--
@@ -458,139 +473,4 @@ func (b *builder) keep(s sdk.Span) {
 		return
 	}
 	b.spans = append(b.spans, s)
-}
-
-// trimPre takes off the last line end of a preformatted block, which is only there for who reads the source.
-func (b *builder) trimPre() {
-	if n := len(b.plain); n > 0 && b.plain[n-1] == '\n' && b.breaks == 0 {
-		b.plain = b.plain[:n-1]
-	}
-}
-
-// boundary asks for at least n line ends before what comes next.
-func (b *builder) boundary(n int) {
-	if n > 0 {
-		b.want = max(b.want+b.breaks, n)
-		b.breaks = 0
-		b.space = ""
-	}
-}
-
-func (b *builder) newline() {
-	b.breaks++
-	b.space = ""
-}
-
-// text takes character data: outside of preformatted text, line ends are spaces, and spaces at the ends of lines do not count.
-func (b *builder) text(s string) {
-	if b.silent > 0 || b.full {
-		return
-	}
-	if b.pre > 0 {
-		b.verbatim(s)
-		return
-	}
-	for s != "" {
-		n := 0
-		folded := false
-		for n < len(s) && isBlank(s[n]) {
-			folded = folded || s[n] != ' '
-			n++
-		}
-		if n > 0 {
-			b.blank(s[:n], folded)
-			s = s[n:]
-			continue
-		}
-		for n < len(s) && !isBlank(s[n]) {
-			n++
-		}
-		b.write(s[:n])
-		s = s[n:]
-	}
-}
-
-// blank takes white space between words: as it is, but as one space if the source was only broken there.
-func (b *builder) blank(s string, folded bool) {
-	if len(b.plain) == 0 || b.want > 0 || b.breaks > 0 || b.plain[len(b.plain)-1] == '\n' {
-		return
-	}
-	if folded {
-		s = " "
-	}
-	if b.space == "" || !folded {
-		b.space = s
-	}
-}
-
-// verbatim takes preformatted text.
-func (b *builder) verbatim(s string) {
-	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
-	if b.fresh && s != "" {
-		s = strings.TrimPrefix(s, "\n")
-		b.fresh = false
-	}
-	b.write(s)
-}
-
-// write puts characters that are seen behind what is there, with the white space that is due before them.
-func (b *builder) write(s string) {
-	s = strings.Map(seen, s)
-	if s == "" {
-		return
-	}
-	b.fresh = false
-	if len(b.plain) > 0 {
-		for range min(b.want+b.breaks, 32) {
-			b.plain = append(b.plain, '\n')
-		}
-		if b.want+b.breaks == 0 {
-			b.plain = append(b.plain, b.space...)
-		}
-	}
-	b.want, b.breaks, b.space = 0, 0, ""
-	first := len(b.marks)
-	for first > 0 && !b.marks[first-1].begun {
-		first--
-	}
-	for i := first; i < len(b.marks); i++ {
-		m := &b.marks[i]
-		m.begun = true
-		if m.marker != "" {
-			b.indent(m.indent)
-		}
-		m.span.Start = len(b.plain)
-		if m.marker != "" {
-			b.plain = append(append(b.plain, m.marker...), ' ')
-		}
-	}
-	if room := b.o.MaxText - len(b.plain); len(s) > room {
-		b.full, b.doc.Cut = true, true
-		s = s[:border(s, max(0, room), false)]
-	}
-	b.plain = append(b.plain, s...)
-}
-
-// indent puts an item of an inner list further to the right, at the beginning of a line.
-func (b *builder) indent(n int) {
-	if len(b.plain) == 0 || b.plain[len(b.plain)-1] != '\n' {
-		return
-	}
-	for range n {
-		b.plain = append(b.plain, "  "...)
-	}
-}
-
-// seen drops what a reader does not see or must not be steered by: controls, bidirectional overrides, embeddings and isolates, zero-width
-// spaces, and invisible operators. Joiners stay, since scripts and emoji need them.
-func seen(r rune) rune {
-	switch {
-	case r == '\n', r == '\t':
-		return r
-	case r < ' ', r >= 0x7F && r < 0xA0,
-		r >= 0x202A && r <= 0x202E, r >= 0x2066 && r <= 0x2069, r == 0x200B, r >= 0x2060 && r <= 0x2064, r >= 0x206A && r <= 0x206F,
-		r == 0xFEFF, r == 0x00AD, r == 0x061C, r >= 0xFFF9 && r <= 0xFFFB, r == 0xE0001, r >= 0xFFFE && r <= 0xFFFF, r == 0x2028, r == 0x2029:
-		return -1
-	}
-	return r
 }
