@@ -39,7 +39,7 @@ func TestGatewayChatOverRestart(t *testing.T) {
 						crossChanges(t, from, to, func() {
 							way.end()
 							b.start()
-							b.ready()
+							b.connected()
 						})
 					})
 				}

@@ -52,10 +52,28 @@ func bridgeServers(t *testing.T, one, two *itest.Server) (b *bridge, juliet, rom
 	b = newBridge(t, withSecret(t, gatewayLink("one", one, juliet.bridge)+gatewayLink("two", two, romeo.bridge)+
 		"[[gateway]]\nlinks = [\"one\", \"two\"]\n"))
 	b.start()
-	b.ready()
+	b.connected()
 	juliet.login(t, "juliet")
 	romeo.login(t, "romeo")
 	return b, juliet, romeo
+}
+
+// connected waits until the streams of all links are up. The host counts a link as up as soon as it runs, until the link says
+// that it is not.
+func (b *bridge) connected() {
+	b.t.Helper()
+	b.until("all links are connected", func() bool {
+		var st struct{ Links []struct{ State, Reason string } }
+		if b.get("/status?format=json", &st) != 200 {
+			return false
+		}
+		for _, l := range st.Links {
+			if l.State != "up" || l.Reason != "connected" {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // gatewayLink is a component link that may read files from the servers of tests.
