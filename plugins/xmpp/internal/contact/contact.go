@@ -250,7 +250,7 @@ func (c *Contacts) absent() {
 func (c *Contacts) virtual(to string) (j jid.JID, foreign string, ok bool, err error) {
 	j, err = packet.ParseJID(to)
 	if err != nil || j.Domainpart() != c.opt.Address.Domain || j.Localpart() == "" {
-		return jid.JID{}, "", false, nil
+		return jid.JID{}, "", false, nil //nolint:nilerr // what is no JID is no contact's either
 	}
 	foreign, err = c.opt.Address.Foreign(j)
 	if err != nil {

@@ -65,7 +65,7 @@ func (c *Contacts) client() stream.Disco {
 }
 
 func sorted(more []string, own ...string) []string {
-	list := append(own, more...)
+	list := slices.Concat(own, more)
 	slices.Sort(list)
 	return slices.Compact(list)
 }

@@ -27,8 +27,8 @@ type news struct {
 	again   bool // something changed while the profile was read
 }
 
-// print makes a short mark of texts.
-func print(texts ...string) string {
+// brief makes a short mark of texts.
+func brief(texts ...string) string {
 	h := sha256.New()
 	for _, t := range texts {
 		fmt.Fprintf(h, "%d %s", len(t), t)
@@ -46,7 +46,7 @@ func fingerprint(a sdk.Actor) string {
 	if a.Avatar != nil {
 		avatar = a.Avatar.Data
 	}
-	return print(a.Name, a.Profile, summary, string(avatar))
+	return brief(a.Name, a.Profile, summary, string(avatar))
 }
 
 // Profile reads what a local user shows to everybody: vCard, nick and avatar. The error is of the kind NotFound if there is no such user
@@ -224,7 +224,7 @@ func (c *Contacts) updated(r *roster, p *packet.Presence) {
 
 // changed reads the user's profile if what a source says of it is new. The same news comes once for each contact. Called with r.mu held.
 func (c *Contacts) changed(r *roster, source, value string) {
-	mark := print(value)
+	mark := brief(value)
 	if r.news.Marks[source] == mark {
 		return
 	}

@@ -64,6 +64,12 @@ type kept struct {
 	*Profile
 }
 
+// held gives what stands in an element of the list, which holds nothing else.
+func held(v any) *kept {
+	k, _ := v.(*kept)
+	return k
+}
+
 func newProfiles() *profiles {
 	return &profiles{byName: map[string]*list.Element{}, order: list.New(), waiting: map[string][]func(context.Context, *Profile){}, jobs: make(chan string, maxLookups)}
 }
@@ -77,7 +83,7 @@ func (s *profiles) get(foreign string) *Profile {
 		return nil
 	}
 	s.order.MoveToFront(e)
-	return e.Value.(*kept).Profile
+	return held(e.Value).Profile
 }
 
 // put keeps a profile.
@@ -95,7 +101,7 @@ func (s *profiles) put(foreign string, p *Profile, most int) {
 }
 
 func (s *profiles) drop(e *list.Element) {
-	k := s.order.Remove(e).(*kept)
+	k := held(s.order.Remove(e))
 	delete(s.byName, k.foreign)
 	s.bytes -= k.size()
 }

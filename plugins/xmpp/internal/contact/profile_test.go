@@ -300,18 +300,18 @@ func TestNickOfRequest(t *testing.T) {
 
 // TestNames checks that no name can steer or deceive who reads it, and that one which says nothing is replaced by the address.
 func TestNames(t *testing.T) {
-	for name, want := range map[string]string{
-		"Juliet":                       "Juliet",
-		"  Juliet \n\t Capulet ":       "Juliet Capulet",
-		"evil\u202etxt.exe":            "eviltxt.exe",
-		"\u200b\u200d\u2060":           juliet,
-		"":                             juliet,
-		"J\x00u":                       "Ju",
-		"\u0391dmin":                   "\u0391dmin", // looks like another, and is not taken for it
-		strings.Repeat("\u00e4", 1000): strings.Repeat("\u00e4", 32),
+	for _, tc := range []struct{ name, want string }{
+		{"Juliet", "Juliet"},
+		{"  Juliet \n\t Capulet ", "Juliet Capulet"},
+		{"evil\u202etxt.exe", "eviltxt.exe"},
+		{"\u200b\u200d\u2060", juliet},
+		{"", juliet},
+		{"J\x00u", "Ju"},
+		{"\u0391dmin", "\u0391dmin"}, // looks like another, and is not taken for it
+		{strings.Repeat("\u00e4", 1000), strings.Repeat("\u00e4", 32)},
 	} {
-		if got := (&Profile{Actor: sdk.Actor{Name: name}}).Name(juliet); got != want {
-			t.Errorf("name of %.40q is %q, want %q", name, got, want)
+		if got := (&Profile{Actor: sdk.Actor{Name: tc.name}}).Name(juliet); got != tc.want {
+			t.Errorf("name of %.40q is %q, want %q", tc.name, got, tc.want)
 		}
 	}
 }

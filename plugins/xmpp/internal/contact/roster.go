@@ -30,7 +30,6 @@ type known uint8
 const unknown known = 0
 
 func knows(k sdk.SignalKind) known       { return known(k) + 1 }
-func (k known) signal() sdk.SignalKind   { return sdk.SignalKind(k - 1) }
 func (k known) is(s sdk.SignalKind) bool { return k == knows(s) }
 
 // available reports whether the presence is one of somebody who is there.
