@@ -255,6 +255,16 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
+// read waits until a node was subscribed to and read.
+func (w *world) read(at pubsub.Address) {
+	w.t.Helper()
+	w.until("reading of "+at.URI(), func() bool {
+		return slices.ContainsFunc(w.asked, func(a string) bool {
+			return strings.Contains(a, " "+at.Service+" ") && strings.Contains(a, "<items node='"+at.Node+"' max_items='20'")
+		})
+	})
+}
+
 // nextEvents waits for n events and takes them.
 func (w *world) nextEvents(n int) []sdk.Event {
 	w.t.Helper()

@@ -246,6 +246,9 @@ func (s *Social) subscribe(ctx context.Context, src *source) error {
 		if err == nil && pubsub.ParseSubscribed(answer.Payload) == "subscribed" {
 			s.mu.Lock()
 			src.as = as
+			if now := s.sources[src.at]; now != nil { // it may have been replaced meanwhile
+				now.as = as
+			}
 			s.mu.Unlock()
 			return nil
 		}

@@ -68,13 +68,8 @@ func (s *Social) notified(ctx context.Context, src *source, ev pubsub.Event) err
 			}
 		}
 	case pubsub.EventPurged, pubsub.EventDeleted:
-		s.mu.Lock()
-		all := slices.Clone(src.seen)
-		s.mu.Unlock()
-		for _, n := range all {
-			if err := s.gone(ctx, src, n.ID); err != nil {
-				return err
-			}
+		if err := s.allGone(ctx, src); err != nil {
+			return err
 		}
 		again = ev.Kind == pubsub.EventDeleted
 		fresh = again
@@ -109,7 +104,8 @@ func (s *Social) take(ctx context.Context, src *source, it pubsub.Item) error {
 	}
 	entry, err := atom.Parse(it.Payload)
 	if err != nil {
-		return nil //nolint:nilerr // another kind of payload, such as the feed's own description (item 0): nothing that crosses
+		// Another kind of payload, such as the feed's own description (item 0): nothing that crosses.
+		return nil
 	}
 	actor, proven := s.author(src, it)
 	if !s.crosses(src, actor, proven) {
@@ -276,6 +272,19 @@ func (s *Social) canonical(at pubsub.Address) sdk.RemoteID {
 		}
 	}
 	return atom.Remote(at)
+}
+
+// allGone reads that a node was emptied or deleted.
+func (s *Social) allGone(ctx context.Context, src *source) error {
+	s.mu.Lock()
+	all := slices.Clone(src.seen)
+	s.mu.Unlock()
+	for _, n := range all {
+		if err := s.gone(ctx, src, n.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // gone reads that an item was taken back.

@@ -19,8 +19,8 @@ import (
 	"bridgehost/sdk"
 )
 
-// real is a Social on a real server.
-type real struct {
+// live is a Social on a real server.
+type live struct {
 	*Social
 	t       *testing.T
 	srv     *itest.Server
@@ -32,13 +32,13 @@ type real struct {
 	more    chan struct{}
 }
 
-func (r *real) Send(ctx context.Context, p packet.Stanza) error { return r.sess.Send(ctx, p) }
+func (r *live) Send(ctx context.Context, p packet.Stanza) error { return r.sess.Send(ctx, p) }
 
-func (r *real) IQ(ctx context.Context, iq *packet.IQ) (*packet.IQ, error) { return r.sess.IQ(ctx, iq) }
+func (r *live) IQ(ctx context.Context, iq *packet.IQ) (*packet.IQ, error) { return r.sess.IQ(ctx, iq) }
 
-func (r *real) Store() sdk.Store { return r.kv }
+func (r *live) Store() sdk.Store { return r.kv }
 
-func (r *real) Publish(_ context.Context, events ...sdk.Event) error {
+func (r *live) Publish(_ context.Context, events ...sdk.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, events...)
@@ -47,7 +47,7 @@ func (r *real) Publish(_ context.Context, events ...sdk.Event) error {
 	return nil
 }
 
-func (r *real) Report(_ context.Context, reports ...sdk.Report) error {
+func (r *live) Report(_ context.Context, reports ...sdk.Report) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, reports...)
@@ -57,7 +57,7 @@ func (r *real) Report(_ context.Context, reports ...sdk.Report) error {
 }
 
 // next takes the next event.
-func (r *real) next() sdk.Event {
+func (r *live) next() sdk.Event {
 	r.t.Helper()
 	timer := time.NewTimer(itest.WaitTimeout)
 	defer timer.Stop()
@@ -82,7 +82,7 @@ func (r *real) next() sdk.Event {
 }
 
 // report waits until a place has the state.
-func (r *real) report(place sdk.RemoteID, state sdk.State) {
+func (r *live) report(place sdk.RemoteID, state sdk.State) {
 	r.t.Helper()
 	timer := time.NewTimer(itest.WaitTimeout)
 	defer timer.Stop()
@@ -103,10 +103,10 @@ func (r *real) report(place sdk.RemoteID, state sdk.State) {
 }
 
 // startReal runs a Social as the component ap.xmpp.test.
-func startReal(t *testing.T, srv *itest.Server) *real {
+func startReal(t *testing.T, srv *itest.Server) *live {
 	t.Helper()
 	const own = "ap.xmpp.test"
-	r := &real{t: t, srv: srv, kv: &memoryKV{m: map[string][]byte{}}, more: make(chan struct{})}
+	r := &live{t: t, srv: srv, kv: &memoryKV{m: map[string][]byte{}}, more: make(chan struct{})}
 	up := make(chan struct{}, 8)
 	opt := stream.Options{
 		Mode: stream.Component, Domain: own, Secret: "secret", Address: srv.Component, Plaintext: stream.PlaintextLoopback,

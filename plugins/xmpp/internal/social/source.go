@@ -25,16 +25,15 @@ type source struct {
 	// parent is the node that post is in; nil for a node that is read for itself.
 	parent *source
 
-	due      time.Time // when it is to be looked at; zero = not by time
-	loaded   bool      // what is stored was read
-	changed  bool      // something is to be stored
-	leaving  bool
-	as       string // who subscribed
-	ready    bool   // the access model was asked for since the stream is up
-	model    string // access model, empty = not known
-	proves   bool   // the service proves ids of attachments (XEP-0470 §4.5)
-	seen     []seen // oldest first
-	children int
+	due     time.Time // when it is to be looked at; zero = not by time
+	loaded  bool      // what is stored was read
+	changed bool      // something is to be stored
+	leaving bool
+	as      string // who subscribed
+	ready   bool   // the access model was asked for since the stream is up
+	model   string // access model, empty = not known
+	proves  bool   // the service proves ids of attachments (XEP-0470 §4.5)
+	seen    []seen // oldest first
 }
 
 // seen is an item that was read.

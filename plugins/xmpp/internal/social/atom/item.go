@@ -195,16 +195,18 @@ func title(it sdk.Item, x Entry) string {
 	case x.Text != "":
 		return shorten(oneLine(x.Text))
 	}
-	for _, l := range x.Enclosures {
-		if l.Title != "" {
-			return shorten(oneLine(l.Title))
-		}
-		if name := fileName(l.Href); name != "" {
-			return shorten(name)
-		}
+	if len(x.Enclosures) == 0 {
+		return ""
+	}
+	first := x.Enclosures[0]
+	switch name := fileName(first.Href); {
+	case first.Title != "":
+		return shorten(oneLine(first.Title))
+	case name != "":
+		return shorten(name)
+	default:
 		return "file"
 	}
-	return ""
 }
 
 // shorten cuts a text to a title, at a space where there is one near.
