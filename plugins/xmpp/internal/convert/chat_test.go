@@ -409,3 +409,40 @@ func FuzzBody(f *testing.F) {
 		}
 	})
 }
+
+// TestSplitKeepsAll splits long texts at all sorts of limits: every character that is seen arrives, in order, unless a cut is declared.
+func TestSplitKeepsAll(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	units := []string{"word ", "ünï ", "a&b<c ", "🔥", "sentence. ", "line\n", "\n\n", "> q\n", "*b* ", "verylongwordwithoutanyend"}
+	for i := range 150 {
+		var b strings.Builder
+		for n := 200 + r.IntN(3000); b.Len() < n; {
+			b.WriteString(units[r.IntN(len(units))])
+		}
+		if i%3 == 0 {
+			b.Reset()
+			b.WriteString(strings.Repeat(units[r.IntN(len(units))], 700))
+		}
+		plain := b.String()
+		text := sdk.Text{Plain: plain}
+		for range r.IntN(6) {
+			text.Spans = append(text.Spans, sdk.Span{Kind: sdk.SpanKind(r.IntN(6)), Start: r.IntN(len(plain)), End: r.IntN(len(plain) + 1)})
+		}
+		limit := 300 + r.IntN(2000)
+		messages, losses := AppendItem(&sdk.Item{Text: &text}, Envelope{Prefix: chatPrefix, ID: "bh001122-1"}, Style{Parts: MaxParts, MaxText: limit})
+		whole := ""
+		for _, m := range messages {
+			read := decode(t, m.Data)
+			if n := len(xmltok.AppendText(nil, read.Body())); n > limit {
+				t.Errorf("%d: body of %d bytes, limit is %d", i, n, limit)
+			}
+			got := FromChat(read, now)
+			whole += got.Item.Body()
+		}
+		lost := slices.ContainsFunc(losses, func(l sdk.Loss) bool { return l.Kind == sdk.LossText })
+		got, want := strings.Join(strings.Fields(whole), ""), strings.Join(strings.Fields(plain), "")
+		if (got != want) != lost {
+			t.Errorf("%d: %d of %d bytes arrived in %d messages of %d, lost %v", i, len(got), len(want), len(messages), limit, losses)
+		}
+	}
+}
