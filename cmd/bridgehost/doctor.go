@@ -107,17 +107,31 @@ func doctorLinks(cfg *config.Config, args []string) ([]string, error) {
 	return known, nil
 }
 
-// linkStates gives the states of the links of a running host; none when none runs.
+// linkState is how a link of a running host does.
+type linkState struct {
+	name   string // empty: the link does not run
+	broken bool   // it is known not to be connected
+}
+
+// linkStates gives the states of the links of a running host; none when none runs,
+// and none for a link that was given up.
 // A host without an admin listener is noticed by its hold on the data folder.
-func linkStates(ctx context.Context, cfg *config.Config) map[string]string {
-	out := map[string]string{}
+func linkStates(ctx context.Context, cfg *config.Config) map[string]linkState {
+	out := map[string]linkState{}
 	c, err := host.NewClient(cfg)
 	if err != nil {
 		return out
 	}
 	if st, err := c.Status(ctx); err == nil {
 		for _, l := range st.Links {
-			out[string(l.Link)] = l.StateName
+			if l.StateName == sdk.StateFailed.String() {
+				continue // it is not connected, and does not try to be
+			}
+			st := linkState{name: l.StateName}
+			if st.broken = l.StateName != sdk.StateUp.String() && l.StateName != sdk.StateDegraded.String(); st.broken && l.Reason != "" {
+				st.name += " (" + l.Reason + ")"
+			}
+			out[string(l.Link)] = st
 		}
 		return out
 	}
@@ -126,21 +140,21 @@ func linkStates(ctx context.Context, cfg *config.Config) map[string]string {
 	}
 	if _, err := c.Queue(ctx, host.QueueFilter{Limit: 1}); err != nil {
 		for name := range cfg.Links {
-			out[name] = "in a state that it does not tell, since [admin] listen is not set or does not answer"
+			out[name] = linkState{name: "in a state that it does not tell, since [admin] listen is not set or does not answer"}
 		}
 	}
 	return out
 }
 
 // examine examines one link.
-func (d *doctorFlags) examine(ctx context.Context, cfg *config.Config, name, running string) (*xmpp.Report, error) {
+func (d *doctorFlags) examine(ctx context.Context, cfg *config.Config, name string, running linkState) (*xmpp.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
 	l := cfg.Links[name]
 	r, err := xmpp.Diagnose(ctx, sdk.Config{
 		Link: sdk.LinkID(name), JSON: l.ConfigJSON(), Places: cfg.Places(name), Gateway: sdk.LinkID(cfg.Peer(name)),
 		PublicURL: cfg.HTTP.PublicURL, Dir: filepath.Join(cfg.DataDir(), "links", name),
-	}, xmpp.DiagnoseOptions{Server: d.server, C2S: d.c2s, S2S: d.s2s, Running: running})
+	}, xmpp.DiagnoseOptions{Server: d.server, C2S: d.c2s, S2S: d.s2s, Running: running.name, Broken: running.broken})
 	var bad *sdk.ConfigError
 	if errors.As(err, &bad) {
 		faults := &config.Errors{}

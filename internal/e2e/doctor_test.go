@@ -41,3 +41,20 @@ func TestDoctor(t *testing.T) {
 	anna.SendGroupchat(roomP, "and again")
 	boris.WaitBody(roomE, "and again")
 }
+
+// TestDoctorOfABrokenLink examines a link of a running bridge whose secret is wrong.
+func TestDoctorOfABrokenLink(t *testing.T) {
+	server := itest.Prosody(t, itest.Options{Domain: "p.test", Components: map[string]string{"bridge.p.test": "another"}})
+	b := newBridge(t, withSecret(t, xmppLink("p", server, "bridge.p.test")))
+	b.start()
+	b.until("the link is told to be refused", func() bool {
+		text, code := b.cli("doctor")
+		return code == 4 && strings.Contains(text, "  FAIL  connection      bridgehost runs, but its link is ") && strings.Contains(text, "refused")
+	})
+	b.stop()
+	text, code := b.cli("doctor")
+	if code != 4 || !strings.Contains(text, "  FAIL  secret          bridge.p.test: the server knows another secret") ||
+		!strings.Contains(text, "            \tcomponent_secret = \"SECRET\"\n") {
+		t.Errorf("code %d\n%s", code, text)
+	}
+}

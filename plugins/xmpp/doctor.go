@@ -34,6 +34,7 @@ type DiagnoseOptions struct {
 	Server   string       // domain of the server's users; default: the first of gateway.local_domains, else the parent of a component's domain
 	C2S, S2S string       // host:port to examine in place of what DNS says
 	Running  string       // state of the link in a running bridgehost; empty = none runs
+	Broken   bool         // that state is not a good one
 	Log      *slog.Logger // default: none
 }
 
@@ -46,7 +47,7 @@ func Diagnose(ctx context.Context, cfg sdk.Config, d DiagnoseOptions) (*Report, 
 		return nil, err
 	}
 	o := doctor.Options{
-		Link: string(cfg.Link), Server: d.Server, C2S: d.C2S, S2S: d.S2S, Running: d.Running, Log: d.Log, Create: s.Create,
+		Link: string(cfg.Link), Server: d.Server, C2S: d.C2S, S2S: d.S2S, Running: d.Running, Broken: d.Broken, Log: d.Log, Create: s.Create,
 		Stream: stream.Options{
 			Address: s.Address, CAFile: s.TLS.CAFile, ServerName: s.TLS.ServerName, Plaintext: s.TLS.Plaintext.allowed(),
 			Software: stream.Software{Name: "bridgehost doctor", Version: Version},

@@ -132,6 +132,10 @@ func reach(ctx context.Context, o *Options, r *Report) (*connection, func()) {
 		_ = conn.Close() // nothing was sent
 		r.add("port", o.Stream.Address, OK, "is open")
 	}
+	if o.Running != "" && o.Broken && o.component() {
+		r.add("connection", "", Fail, fmt.Sprintf("bridgehost runs, but its link is %s; stop bridgehost for a full examination", o.Running))
+		return nil, nothing
+	}
 	if o.Running != "" && o.component() {
 		r.add("connection", "", Skip, fmt.Sprintf("bridgehost runs, and its link is %s; a second connection would take stanzas from it, so what needs one was not checked; "+
 			"stop bridgehost for a full examination", o.Running))

@@ -34,6 +34,7 @@ type Options struct {
 	// Running is the state of the link in a running bridgehost; empty when none
 	// runs. With it the connection is not made.
 	Running string
+	Broken  bool // the link is known not to be connected, as Running tells
 
 	Timeout time.Duration // one question; default 10 s
 	Now     func() time.Time

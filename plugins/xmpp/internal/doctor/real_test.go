@@ -327,6 +327,9 @@ func TestConflictAndRunning(t *testing.T) {
 	if n := r.Count(Fail); n > 1 { // the certificate of the test is of no public authority
 		t.Errorf("%d failures while the link is up", n)
 	}
+	o.Running, o.Broken = "down (no route to host)", true
+	r = examineNow(t, o)
+	expect(t, r, map[string]Status{"port": OK, "connection": Fail})
 }
 
 func TestClientLink(t *testing.T) {

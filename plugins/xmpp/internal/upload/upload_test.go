@@ -255,7 +255,7 @@ func TestFileName(t *testing.T) {
 		".htaccess":                        "htaccess",
 		"a\u202egnp.exe":                   "agnp.exe",
 		"a\x00b\r\nc.txt":                  "abc.txt",
-		" two  words .png ":                "two words .png",
+		"two  words .png \u00a0":           "two words .png",
 		"":                                 "file.jpg",
 		"///":                              "file.jpg",
 		"\u200b\u2066":                     "file.jpg",
