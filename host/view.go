@@ -66,10 +66,14 @@ func (h *Host) queues(ctx context.Context) []admin.QueueStatus {
 // unready names the links that keep the host from being ready. While a reload is
 // under way a link may run that the configuration no longer has; it does not count.
 func unready(cfg *config.Config, links []supervise.Status) []string {
-	var wrong []string
+	state := map[sdk.LinkID]sdk.State{} // a link that has not been started yet is starting
 	for _, l := range links {
-		if c := cfg.Links[string(l.Link)]; c != nil && !c.Optional && l.State != sdk.StateUp {
-			wrong = append(wrong, fmt.Sprintf("link %s is %s", l.Link, l.State))
+		state[l.Link] = l.State
+	}
+	var wrong []string
+	for _, name := range linkNames(cfg) {
+		if s := state[sdk.LinkID(name)]; s != sdk.StateUp && !cfg.Links[name].Optional {
+			wrong = append(wrong, fmt.Sprintf("link %s is %s", name, s))
 		}
 	}
 	return wrong
