@@ -134,6 +134,22 @@ func (u *Uploader) Rehost(ctx context.Context, from string, m sdk.Media) (sdk.Me
 	return m, nil
 }
 
+// RehostAll does what Rehost does for all files of an item, in a slice of their
+// own. A file that cannot be uploaded stays as it was, and its place then shows
+// what it can of it. Only where a file has no address at all, and a later try may
+// give it one, is there an error: the delivery should wait for After or longer.
+func (u *Uploader) RehostAll(ctx context.Context, from string, media []sdk.Media) ([]sdk.Media, *sdk.Error) {
+	out := make([]sdk.Media, len(media))
+	var later *sdk.Error
+	for i, m := range media {
+		var err *sdk.Error
+		if out[i], err = u.Rehost(ctx, from, m); err != nil && later == nil && m.URL == "" && err.Kind.Temporary() {
+			later = err
+		}
+	}
+	return out, later
+}
+
 func (u *Uploader) upload(ctx context.Context, from string, m sdk.Media) (done uploaded, err error) {
 	ctx, cancel := context.WithTimeout(ctx, u.o.Timeout)
 	defer cancel()

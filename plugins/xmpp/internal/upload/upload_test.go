@@ -338,3 +338,27 @@ func TestUploadEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRehostAll(t *testing.T) {
+	f := newFake(t)
+	u := New(f, Options{Server: server, Guard: loopback()})
+	elsewhere := sdk.Media{URL: "https://files.example.net/a.png"}
+	media := []sdk.Media{{Data: []byte("a"), Alt: "first"}, elsewhere, {Data: []byte("b")}}
+	got, err := u.RehostAll(t.Context(), from, media)
+	if err != nil || len(got) != 3 || got[0].URL != f.http.URL+"/g/1" || got[0].Alt != "first" || got[1].URL != elsewhere.URL || got[2].URL != f.http.URL+"/g/2" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if media[0].URL != "" || len(media[0].Data) != 1 {
+		t.Errorf("the caller's media was changed: %+v", media[0])
+	}
+	// What may work later is an error, what never will is not.
+	f.statuses = []int{http.StatusServiceUnavailable}
+	if got, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("c")}}); err == nil || err.Kind != sdk.Transient || len(got) != 1 || got[0].URL != "" {
+		t.Errorf("temporary: %+v, %v", got, err)
+	}
+	f.none = true
+	u.Forget()
+	if got, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("d")}}); err != nil || got[0].URL != "" {
+		t.Errorf("no service: %+v, %v", got, err)
+	}
+}
