@@ -196,7 +196,7 @@ func (l *link) report(ctx context.Context) {
 		case st.Phase == stream.Down:
 			r.State, r.Reason = sdk.StateDown, "not connected"
 		}
-		if err := l.host.Report(ctx, r); err != nil && ctx.Err() == nil {
+		if err := l.host.Report(ctx, append(l.chats.Reports(r), r)...); err != nil && ctx.Err() == nil {
 			l.host.Log().Warn("state of link not reported", "error", err)
 		}
 	}

@@ -145,6 +145,21 @@ func (c *Chats) Capabilities() *sdk.Capabilities {
 	}
 }
 
+// Reports says that the places of routes are in the state of the link.
+func (c *Chats) Reports(link sdk.Report) []sdk.Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]sdk.Report, 0, len(c.places))
+	for _, place := range c.places {
+		r := sdk.Report{Place: place, State: link.State, Reason: link.Reason}
+		if r.State == sdk.StateUp {
+			r.Capabilities = c.Capabilities()
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
 // talk is one conversation.
 type talk struct {
 	place sdk.RemoteID
