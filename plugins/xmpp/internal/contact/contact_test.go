@@ -230,6 +230,50 @@ func TestStreamDown(t *testing.T) {
 	})
 }
 
+// TestStoreFails checks that a request which cannot be kept is refused, and that other changes are kept as soon as the store works again.
+func TestStoreFails(t *testing.T) {
+	run(t, options(), func(w *world) {
+		w.h.fail.Store(true)
+		w.presence(romeo, "subscribe", "")
+		w.expect("request", "resource-constraint type='wait'")
+		w.published("request")
+		d := sdk.Delivery{Place: sdk.PeerPlace(romeo, juliet), Event: sdk.Event{Change: sdk.FollowAsked{}}}
+		if r := w.c.Deliver(w.t.Context(), d); r.Err == nil || !r.Err.Kind.Temporary() {
+			t.Errorf("receipt %+v, want a temporary error", r)
+		}
+		w.h.fail.Store(false)
+		w.presence(romeo, "subscribe", "")
+		w.published("second request", asked)
+		w.deliver(answer)
+		w.sent()
+
+		w.h.fail.Store(true)
+		w.presence(romeo, "unsubscribe", "")
+		w.h.fail.Store(false)
+		later(time.Minute)
+		w.published("end", ended)
+		w.restart(options())
+		if got := w.c.List(romeo); len(got) != 0 {
+			t.Errorf("contacts after a restart: %+v", got)
+		}
+	})
+}
+
+// TestLongAddresses checks that a roster which would not fit into the store is bounded.
+func TestLongAddresses(t *testing.T) {
+	run(t, options(), func(w *world) {
+		refused := 0
+		for i := range 100 {
+			w.in(fmt.Sprintf(`<presence type='subscribe' from='%s' to='%s%d\40s2.example@ap.example.org'/>`, romeo, strings.Repeat("x", 990), i))
+			later(10 * time.Minute)
+			refused += len(w.sent())
+		}
+		if n := len(w.c.List(romeo)); refused == 0 || n+refused != 100 || n < 50 {
+			t.Errorf("%d contacts, %d refused", n, refused)
+		}
+	})
+}
+
 // TestRequestsAreLimited is case XM-20.
 func TestRequestsAreLimited(t *testing.T) {
 	o := options()

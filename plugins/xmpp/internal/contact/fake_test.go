@@ -2,8 +2,10 @@ package contact
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,9 +72,29 @@ type world struct {
 	t      *testing.T
 	c      *Contacts
 	s      *fakeStream
-	h      *sdktest.Host
+	h      *faulty
 	cancel context.CancelFunc
 	done   chan error
+}
+
+// faulty is a host whose store can be made to fail.
+type faulty struct {
+	*sdktest.Host
+	fail atomic.Bool
+}
+
+func (f *faulty) Store() sdk.Store { return faultyStore{f.Host.Store(), f} }
+
+type faultyStore struct {
+	sdk.Store
+	f *faulty
+}
+
+func (s faultyStore) Set(ctx context.Context, key string, value []byte) error {
+	if s.f.fail.Load() {
+		return errors.New("disk is full")
+	}
+	return s.Store.Set(ctx, key, value)
 }
 
 // options are those of most tests.
@@ -84,7 +106,7 @@ func options() Options {
 func run(t *testing.T, o Options, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, s: &fakeStream{}, h: sdktest.NewHost(nil)}
+		w := &world{t: t, s: &fakeStream{}, h: &faulty{Host: sdktest.NewHost(nil)}}
 		w.start(o)
 		defer w.stop()
 		test(w)

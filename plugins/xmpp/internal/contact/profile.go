@@ -27,6 +27,7 @@ type Profile struct {
 	Actor  sdk.Actor // without the avatar
 	Avatar *Avatar   // nil if there is none that can be shown
 	err    error     // why there is no profile
+	part   bool      // there is an avatar that could not be fetched
 	at     time.Time
 }
 
@@ -170,6 +171,12 @@ func (c *Contacts) learn(ctx context.Context, foreign string, p *Profile) {
 	if p.err != nil && sdk.KindOf(p.err).Temporary() && old != nil && old.err == nil {
 		p = &Profile{Actor: old.Actor, Avatar: old.Avatar, at: c.opt.Now().Add(failExpiry - c.opt.Expiry)} // better old than none
 	}
+	if p.part { // the same for an avatar, and not for long
+		if old != nil && old.err == nil {
+			p.Avatar = old.Avatar
+		}
+		p.at = c.opt.Now().Add(failExpiry - c.opt.Expiry)
+	}
 	s.put(foreign, p, c.opt.Profiles)
 	s.mu.Lock()
 	waiting := s.waiting[foreign]
@@ -214,6 +221,7 @@ func (c *Contacts) profile(ctx context.Context, a sdk.Actor) *Profile {
 		var err error
 		if data, _, err = c.opt.Fetch.Fetch(ctx, a.Avatar.URL, c.opt.MaxAvatar); err != nil {
 			c.opt.Log.Debug("avatar not fetched", "error", err)
+			p.part = true
 			return p
 		}
 	}

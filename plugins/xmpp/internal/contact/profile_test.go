@@ -145,6 +145,24 @@ func TestAvatarsAreBounded(t *testing.T) {
 	}
 }
 
+// TestAvatarCannotBeFetched checks that a contact keeps its avatar while the new one cannot be fetched, and gets it later.
+func TestAvatarCannotBeFetched(t *testing.T) {
+	o := options()
+	there := files{"https://s2.example/1": pngFile(t, 32, 32)}
+	o.Fetch = there
+	run(t, o, func(w *world) {
+		a := sdk.Actor{Name: "Juliet", Avatar: &sdk.Media{URL: "https://s2.example/1"}}
+		w.h.AnswerResolve(func(string) (sdk.Resolved, error) { return sdk.Resolved{Actor: &a}, nil })
+		w.holds("first avatar", w.items("urn:xmpp:avatar:metadata", ""), "width='32'")
+		a.Avatar = &sdk.Media{URL: "https://s2.example/2"}
+		later(7 * time.Hour)
+		w.holds("second avatar is not there yet", w.items("urn:xmpp:avatar:metadata", ""), "width='32'")
+		there["https://s2.example/2"] = pngFile(t, 48, 48)
+		later(3 * time.Minute)
+		w.holds("second avatar", w.items("urn:xmpp:avatar:metadata", ""), "width='48'")
+	})
+}
+
 // TestLookupsAreLimited checks that nobody can make us ask the other network without bounds.
 func TestLookupsAreLimited(t *testing.T) {
 	o := options()

@@ -128,29 +128,39 @@ func key(user string) string {
 	return prefix + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20])
 }
 
-// save writes the roster. Called with mu held.
+// save writes the roster; what could not be written is written with the next flush. Called with mu held.
 func (r *roster) save(ctx context.Context, store sdk.Store) error {
-	s := stored{User: r.user, News: r.news}
-	for _, p := range r.pairs {
-		if !p.idle() {
-			s.Pairs = append(s.Pairs, record{p.foreign, p.from, p.to, p.shown, p.due})
-		}
-	}
-	var value []byte
-	if len(s.Pairs) > 0 {
-		var err error
-		if value, err = json.Marshal(s); err != nil {
-			return fmt.Errorf("encode roster of %s: %w", r.user, err)
-		}
-		if len(value) > maxStored {
-			return sdk.Errorf(sdk.TooLarge, "save roster of "+r.user, "%d bytes", len(value))
-		}
+	r.dirty = true
+	value, err := r.encode()
+	if err != nil {
+		return err
 	}
 	if err := store.Set(ctx, key(r.user), value); err != nil {
 		return fmt.Errorf("save roster of %s: %w", r.user, err)
 	}
 	r.dirty = false
 	return nil
+}
+
+// encode gives the stored form, nil for a roster with nothing in it. Called with mu held.
+func (r *roster) encode() ([]byte, error) {
+	s := stored{User: r.user, News: r.news}
+	for _, p := range r.pairs {
+		if !p.idle() {
+			s.Pairs = append(s.Pairs, record{p.foreign, p.from, p.to, p.shown, p.due})
+		}
+	}
+	if len(s.Pairs) == 0 {
+		return nil, nil
+	}
+	value, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode roster of %s: %w", r.user, err)
+	}
+	if len(value) > maxStored {
+		return nil, sdk.Errorf(sdk.TooLarge, "save roster of "+r.user, "%d bytes", len(value))
+	}
+	return value, nil
 }
 
 // load reads all rosters. What cannot be read is told and left out; it stays in the store until the user's next change.
