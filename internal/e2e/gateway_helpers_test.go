@@ -63,7 +63,9 @@ func bridgeServers(t *testing.T, one, two *itest.Server) (b *bridge, juliet, rom
 func (b *bridge) connected() {
 	b.t.Helper()
 	b.until("all links are connected", func() bool {
-		var st struct{ Links []struct{ State, Reason string } }
+		var st struct {
+			Links []struct{ State, Reason string }
+		}
 		if b.get("/status?format=json", &st) != 200 {
 			return false
 		}

@@ -24,6 +24,11 @@ func newHalls(t *testing.T, start starter) (b *bridge, juliet, romeo *hall) {
 	for _, h := range []*hall{juliet, romeo} {
 		h.login(t, strings.ToLower(h.nick))
 		h.user.Join(h.room, h.nick)
+		if h.server.Kind == "ejabberd" {
+			// Ejabberd 23.01 has no occupant-id. Where a room hides addresses as well, nobody can tell after a restart
+			// whether a nick still is the same person, and so nobody may change what it has said before.
+			h.user.ConfigureRoom(h.room, map[string]string{"muc#roomconfig_whois": "anyone"})
+		}
 	}
 	b = newBridge(t, withSecret(t, gatewayLink("one", one, juliet.bridge)+gatewayLink("two", two, romeo.bridge)+
 		relay("one:"+juliet.room, "two:"+romeo.room)))
@@ -102,7 +107,12 @@ func roomChanges(t *testing.T, from, to *hall, between func()) {
 	if e.Reply == nil || e.Reply.ID != own.StanzaID {
 		t.Errorf("reply to %+v, want %q: %s", e.Reply, own.StanzaID, e.XML)
 	}
-	between()
+	if from.server.Kind == "ejabberd" {
+		// Without occupant-id only this stay in the room proves who sent what is named by the room's id alone.
+		own, got = from.say(to, itest.Message{Body: "never mind"})
+	} else {
+		between()
+	}
 	from.user.SendMessage(itest.Message{To: from.room, Type: "groupchat", Retract: own.StanzaID, Hints: []string{"store"}})
 	e = to.wait("retraction", func(e itest.Event) bool { return e.Retract != nil })
 	if e.Retract.ID != got.StanzaID {
