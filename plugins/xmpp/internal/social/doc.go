@@ -71,7 +71,7 @@ type Options struct {
 	Consents func(own string) bool
 
 	Newest   int           // items that are read of a node at each connection; default 20
-	Comments int           // newest posts of a node whose comments and attachments are followed; default 20
+	Comments int           // newest posts of a node whose comments and attachments are followed; default 10, negative: none
 	Retry    time.Duration // pause before a node that refused is asked again; default 10 min
 	Poll     time.Duration // pause after which a node is read again, whether it notifies or not; default 15 min, negative: never
 	NewID    func() string // ids of comments that came without; default random

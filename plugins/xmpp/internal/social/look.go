@@ -19,6 +19,14 @@ import (
 // iqTimeout bounds one request to a service.
 const iqTimeout = 30 * time.Second
 
+// lookers is how many nodes are looked at the same time, so that a service that
+// does not answer does not keep the others waiting.
+const lookers = 4
+
+// childRetry is how much longer a node of comments or attachments that refused is
+// left alone: most posts have none.
+const childRetry = 36
+
 // look subscribes to nodes and reads them when they are due, until ctx ends.
 func (s *Social) look(ctx context.Context) {
 	for {
@@ -43,16 +51,22 @@ func (s *Social) look(ctx context.Context) {
 			}
 			continue
 		}
+		s.poke() // there may be work for others, too
 		if err := s.visit(ctx, src); err != nil && ctx.Err() == nil {
 			s.failed(ctx, src, err)
 		}
+		s.mu.Lock()
+		delete(s.busy, src.at)
+		s.mu.Unlock()
+		s.poke()
 		if ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-// next gives a node that is due, or for how long none is; zero waits for a wake.
+// next gives a node that is due, and that is busy until it is taken off there; or
+// for how long none is due, where zero waits for a wake.
 func (s *Social) next() (*source, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +76,7 @@ func (s *Social) next() (*source, time.Duration) {
 	now := s.o.Now()
 	var first *source
 	for _, src := range s.sources {
-		if src.due.IsZero() {
+		if src.due.IsZero() || s.busy[src.at] {
 			continue
 		}
 		// What is read for itself comes before comments at the same time.
@@ -77,6 +91,7 @@ func (s *Social) next() (*source, time.Duration) {
 		return nil, first.due.Sub(now)
 	}
 	first.due = time.Time{}
+	s.busy[first.at] = true
 	return first, 0
 }
 
@@ -175,7 +190,11 @@ func (s *Social) report(ctx context.Context, r sdk.Report) {
 func (s *Social) failed(ctx context.Context, src *source, err error) {
 	s.mu.Lock()
 	if src.due.IsZero() {
-		src.due = s.o.Now().Add(s.o.Retry)
+		pause := s.o.Retry
+		if src.parent != nil {
+			pause *= childRetry
+		}
+		src.due = s.o.Now().Add(pause)
 	}
 	told := src.place != "" && src.parent == nil
 	s.mu.Unlock()

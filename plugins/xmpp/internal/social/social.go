@@ -17,9 +17,9 @@ import (
 
 // Bounds of what waits.
 const (
-	maxRequests = 256  // requests to virtual addresses; more are told to wait
-	maxEvents   = 512  // notifications; a node whose notification finds no room is read again
-	maxSources  = 5000 // nodes that are read
+	maxRequests = 256    // requests to virtual addresses; more are told to wait
+	maxEvents   = 512    // notifications; a node whose notification finds no room is read again
+	maxSources  = 20_000 // nodes that are read
 )
 
 // Social is the nodes of one link. Handle functions are called from one
@@ -43,6 +43,7 @@ type Social struct {
 	up      bool
 	sources map[pubsub.Address]*source
 	places  map[sdk.RemoteID]pubsub.Address // of routes
+	busy    map[pubsub.Address]bool         // looked at now
 	models  map[pubsub.Address]model
 }
 
@@ -58,7 +59,7 @@ func New(o Options, stream Stream, host Host) *Social {
 	s := &Social{
 		o: o, stream: stream, host: host, tag: convert.Tag(o.Link, o.Self),
 		loaded: make(chan struct{}), requests: make(chan *packet.IQ, maxRequests), events: make(chan notification, maxEvents), wake: make(chan struct{}, 1),
-		sources: map[pubsub.Address]*source{}, places: map[sdk.RemoteID]pubsub.Address{}, models: map[pubsub.Address]model{},
+		sources: map[pubsub.Address]*source{}, busy: map[pubsub.Address]bool{}, places: map[sdk.RemoteID]pubsub.Address{}, models: map[pubsub.Address]model{},
 	}
 	if o.Virtual == nil {
 		return s
@@ -86,7 +87,7 @@ func (o Options) withDefaults() Options {
 		o.Newest = 20
 	}
 	if o.Comments == 0 {
-		o.Comments = 20
+		o.Comments = 10
 	}
 	if o.Retry == 0 {
 		o.Retry = 10 * time.Minute
@@ -159,7 +160,9 @@ func (s *Social) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.serve(ctx) })
 	wg.Go(func() { s.hear(ctx) })
-	wg.Go(func() { s.look(ctx) })
+	for range lookers {
+		wg.Go(func() { s.look(ctx) })
+	}
 	wg.Wait()
 	return nil
 }

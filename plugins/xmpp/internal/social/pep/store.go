@@ -2,13 +2,8 @@ package pep
 
 import (
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"bridgehost/plugins/xmpp/internal/social/pubsub"
 )
@@ -45,6 +40,7 @@ type Limits struct {
 	Bytes  int64 // of one actor; default 4 MiB
 	Item   int   // bytes of one payload; default 256 KiB
 	Actors int   // with a file; default 20,000
+	Disk   int64 // bytes of all files together; default 2 GiB
 	Memory int64 // bytes of actors held in memory; default 64 MiB
 }
 
@@ -59,6 +55,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Actors, 20_000)
 	if l.Bytes == 0 {
 		l.Bytes = 4 << 20
+	}
+	if l.Disk == 0 {
+		l.Disk = 2 << 30
 	}
 	if l.Memory == 0 {
 		l.Memory = 64 << 20
@@ -78,7 +77,8 @@ type Store struct {
 	actors map[string]*actor
 	used   []string // addresses of actors, longest unused first
 	memory int64
-	files  int // -1 = not counted yet
+	files  int   // -1 = not counted yet
+	size   int64 // of all files, as far as is known; what rewriting saves is found when it is counted anew
 }
 
 // NewStore makes a store in a folder, which need not exist; without one it keeps
@@ -240,7 +240,7 @@ func (a *actor) write(lines ...line) error {
 			return err
 		}
 	}
-	if total := a.whole + int64(len(b)); total > 64<<10 && total > 3*a.live {
+	if total := a.whole + int64(len(b)); total > 64<<10 && total > 2*a.live {
 		return a.rewrite()
 	}
 	if err := appendLog(a.path, a.whole, b); err != nil {
@@ -293,8 +293,8 @@ func (s *Store) Put(at pubsub.Address, it Item) (replaced bool, err error) {
 		return false, err
 	}
 	defer release()
-	if a.whole == 0 && a.path != "" {
-		if err := s.makeRoom(); err != nil {
+	if a.path != "" {
+		if err := s.makeRoom(a.whole == 0, itemSize(at.Node, it)); err != nil {
 			return false, err
 		}
 	}
@@ -359,59 +359,4 @@ func (s *Store) Items(at pubsub.Address) ([]Item, error) {
 	list := slices.Clone(a.nodes[at.Node])
 	slices.Reverse(list)
 	return list, nil
-}
-
-// makeRoom counts the files, and removes the ones longest unchanged where there
-// are too many.
-func (s *Store) makeRoom() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.files >= 0 && s.files < s.limits.Actors {
-		s.files++
-		return nil
-	}
-	type file struct {
-		path    string
-		changed time.Time
-	}
-	var all []file
-	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".log") {
-			return nil //nolint:nilerr // a folder that is not there yet has no files
-		}
-		if info, err := d.Info(); err == nil {
-			all = append(all, file{path, info.ModTime()})
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("count item caches: %w", err)
-	}
-	slices.SortFunc(all, func(a, b file) int { return a.changed.Compare(b.changed) })
-	s.files = len(all)
-	full := s.files >= s.limits.Actors
-	for _, f := range all {
-		if !full || s.files < s.limits.Actors*9/10 {
-			break
-		}
-		if s.inUse(f.path) {
-			continue
-		}
-		if err := os.Remove(f.path); err != nil {
-			return fmt.Errorf("remove old item cache: %w", err)
-		}
-		s.files--
-	}
-	s.files++
-	return nil
-}
-
-// inUse reports whether a file belongs to an actor in memory. Called with mu held.
-func (s *Store) inUse(path string) bool {
-	for _, a := range s.actors {
-		if a.path == path {
-			return true
-		}
-	}
-	return false
 }
