@@ -141,7 +141,8 @@ type Stats struct {
 // Handler receives what comes in. Its functions are called from one goroutine in the order of the stream. While one of them runs, up to
 // Options.Inbox stanzas wait; then the stream is no longer read, and if that lasts for Options.HandlerTimeout it is dropped with
 // ErrHandlerStuck. With XEP-0198 a stanza counts as handled when the function has returned. Calling Session.IQ from a handler is
-// allowed: replies do not wait for the handler, only for a full inbox.
+// allowed: replies do not wait for the handler, only for a full inbox. So are Send and Start; not SendConfirmed, whose confirmation may
+// stand behind a full inbox.
 //
 // ctx ends when Run ends. The stanza belongs to the handler.
 type Handler struct {
