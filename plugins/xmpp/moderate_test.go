@@ -89,6 +89,7 @@ func TestPeoplePutOut(t *testing.T) {
 		if err := juliet.SetRole(room, "Romeo", "none", "calm down"); err != nil {
 			t.Fatal(err)
 		}
+		romeo.Wait("kick", func(e itest.Event) bool { return e.HasStatus("307") && e.HasStatus("110") })
 		ev := h.event()
 		c, ok := ev.Change.(sdk.MemberChanged)
 		if !ok || c.Membership != sdk.MemberKicked || c.Member.ID != author.Home.ID || c.Member.Link != "home" || c.Reason != "calm down" {

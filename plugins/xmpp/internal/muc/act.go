@@ -14,8 +14,10 @@ import (
 // NSMUCAdmin is for what moderators and admins do to others (XEP-0045 §9).
 const NSMUCAdmin = "http://jabber.org/protocol/muc#admin"
 
-// act does what is no message: it takes messages of others back, and puts people
-// out. It reports whether the delivery was of that kind.
+// act does what is no message: it takes messages of others back, puts people out,
+// and lets puppets follow their authors. It reports whether the delivery was of
+// that kind. Signals are dropped, as they may be: rooms should not carry typing
+// (XEP-0085 §5.5), and nobody asks a room for receipts.
 func (r *Room) act(ctx context.Context, rec *sdk.Receipt, d *sdk.Delivery) (bool, *sdk.Error) {
 	var loss []sdk.Loss
 	var err *sdk.Error
@@ -31,6 +33,16 @@ func (r *Room) act(ctx context.Context, rec *sdk.Receipt, d *sdk.Delivery) (bool
 		}
 	case sdk.MemberChanged:
 		loss, err = r.putPerson(ctx, c)
+	case sdk.ActorUpdated:
+		r.mu.Lock()
+		o := r.puppetOf(d.Event.Actor.Home)
+		r.mu.Unlock()
+		if o != nil {
+			err = r.rename(ctx, o, wantedNick(d.Event.Actor))
+		}
+	case sdk.ActorGone:
+		r.quit(ctx, d.Event.Actor.Home)
+	case sdk.Signal:
 	default:
 		return false, nil
 	}
@@ -128,17 +140,20 @@ func (r *Room) command(ctx context.Context, payload xmltok.Element) (refusal *pa
 // with the room: its own people as far as our rights go, and puppets by leaving.
 func (r *Room) putPerson(ctx context.Context, c sdk.MemberChanged) ([]sdk.Loss, *sdk.Error) {
 	kindless := func(detail string) []sdk.Loss { return []sdk.Loss{{Kind: sdk.LossKindless, Detail: detail}} }
-	if c.Membership != sdk.MemberKicked && c.Membership != sdk.MemberBanned {
+	switch c.Membership {
+	case sdk.MemberKicked, sdk.MemberBanned:
+	case sdk.MemberLeft:
+		r.quit(ctx, c.Member)
+		return nil, nil
+	default:
 		return kindless("who comes and goes elsewhere is not shown in a room"), nil
 	}
-	r.mu.Lock()
-	puppet := r.puppetOf(c.Member)
-	nick, m := r.whoIs(c.Member)
-	r.mu.Unlock()
-	if puppet != nil {
-		r.leave(ctx, puppet)
+	if r.quit(ctx, c.Member) {
 		return nil, nil
 	}
+	r.mu.Lock()
+	nick, m := r.whoIs(c.Member)
+	r.mu.Unlock()
 	jid := realJID(c.Member, r.o.JID)
 	if m != nil && m.jid != "" {
 		jid = m.jid
@@ -174,6 +189,19 @@ func (r *Room) putPerson(ctx context.Context, c sdk.MemberChanged) ([]sdk.Loss, 
 	default:
 		return nil, nil
 	}
+}
+
+// quit takes the puppet of an author out of the room. It reports whether there is
+// one.
+func (r *Room) quit(ctx context.Context, home sdk.Ref) bool {
+	r.mu.Lock()
+	o := r.puppetOf(home)
+	r.mu.Unlock()
+	if o == nil {
+		return false
+	}
+	r.leave(ctx, o)
+	return true
 }
 
 // subject makes the message that sets the topic (XEP-0045 §8.1).

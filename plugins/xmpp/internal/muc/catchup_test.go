@@ -418,3 +418,24 @@ func TestRing(t *testing.T) {
 		t.Errorf("has %v", g.keys)
 	}
 }
+
+// TestUnusedIsForgotten shows that what is said while no route leads from the room
+// is not caught up with later.
+func TestUnusedIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		_, a := life(t, store, nil, nil, func(s *service, a *archive) {
+			a.say("Juliet", "m1", "<body>one</body>")
+			s.room.SetUse(false, true)
+			time.Sleep(3 * saveEvery)
+		})
+		if raw := store.values["room."+roomJID]; raw != nil {
+			t.Errorf("kept %s", raw)
+		}
+		a.unheard("Juliet", "m2", "<body>private</body>")
+		got, _ := life(t, store, a.list, nil, func(_ *service, a *archive) { a.say("Juliet", "m3", "<body>three</body>") })
+		if got != "three" {
+			t.Errorf("heard %s", got)
+		}
+	})
+}

@@ -8,7 +8,8 @@ import (
 // expressible reports whether a delivery can be said in a room at all.
 func expressible(d *sdk.Delivery) bool {
 	switch c := d.Event.Change.(type) {
-	case sdk.ItemCreated, sdk.ItemUpdated, sdk.ItemRetracted, sdk.ReactionsSet, sdk.MemberChanged:
+	case sdk.ItemCreated, sdk.ItemUpdated, sdk.ItemRetracted, sdk.ReactionsSet, sdk.MemberChanged,
+		sdk.ActorUpdated, sdk.ActorGone, sdk.Signal:
 		return true
 	case sdk.ConversationUpdated:
 		return c.Topic != nil

@@ -149,7 +149,7 @@ func (i *info) read(query xmltok.Element) {
 // §4.1, XEP-0444 §3.1, XEP-0424 §5.1). Called with mu held.
 func (r *Room) capabilities() *sdk.Capabilities {
 	about := r.about()
-	c := &sdk.Capabilities{Features: []sdk.Feature{sdk.FeatureUpdate, sdk.FeatureMedia}, MaxText: r.o.MaxText}
+	c := &sdk.Capabilities{Features: []sdk.Feature{sdk.FeatureUpdate, sdk.FeatureMedia, sdk.FeatureRichText}, MaxText: r.o.MaxText}
 	if about.stanzaIDs {
 		c.Features = append(c.Features, sdk.FeatureRetract, sdk.FeatureReply)
 	}

@@ -83,6 +83,9 @@ func (r *Room) load(ctx context.Context) error {
 	if len(raw) == 0 {
 		return nil
 	}
+	if !r.Source() { // nobody wants to hear what was said, now or later
+		return r.o.Store.Set(ctx, r.markKey(), nil)
+	}
 	var m mark
 	if err := json.Unmarshal(raw, &m); err != nil {
 		r.o.Log.Error("what was heard of a room cannot be read; what was said meanwhile is not looked for", "error", err)
@@ -99,6 +102,13 @@ func (r *Room) load(ctx context.Context) error {
 	m.Recent, m.Sights = nil, nil
 	r.mark, r.heardAt = m, m.At
 	return nil
+}
+
+// forget drops the mark: what is said while the operator has no use for the room
+// is nobody's business later. Called with mu held.
+func (r *Room) forget() {
+	r.mark, r.heardAt, r.again = mark{}, time.Time{}, time.Time{}
+	r.dropped, r.dirty = true, true
 }
 
 // loadMark reads the mark, however long it takes.
@@ -139,6 +149,9 @@ func (r *Room) passed(batch []heard) {
 
 // moveMark says up to where the room has been heard. Called with mu held.
 func (r *Room) moveMark(id string, at time.Time) {
+	if !r.o.Source {
+		return
+	}
 	r.mark.ID, r.mark.At, r.heardAt = id, at, at
 	r.dirty = true
 }
@@ -171,17 +184,20 @@ func (r *Room) keep(ctx context.Context, last bool) {
 	if r.again.IsZero() && !r.missed && r.behindTail() {
 		r.moveMark(r.tail.id, r.tail.at)
 	}
-	m, dirty := r.mark, r.dirty
-	if !dirty || !last && r.o.Now().Sub(r.saved) < saveEvery || r.o.Store == nil || m.At.IsZero() {
+	m, dirty, drop := r.mark, r.dirty, r.dropped && r.mark.At.IsZero()
+	if !dirty || !last && r.o.Now().Sub(r.saved) < saveEvery || r.o.Store == nil || m.At.IsZero() && !drop {
 		r.mu.Unlock()
 		return
 	}
 	if !r.about().record {
 		m.Recent, m.Sights = r.recent.last(storedMost), r.seen.last(storedMost)
 	}
-	r.dirty, r.saved = false, r.o.Now()
+	r.dirty, r.dropped, r.saved = false, false, r.o.Now()
 	r.mu.Unlock()
 	raw, err := json.Marshal(m)
+	if drop {
+		raw = nil
+	}
 	for err == nil && len(raw) > maxMarkSize && len(m.Sights) > 0 {
 		m.Sights = m.Sights[len(m.Sights)/2+1:]
 		raw, err = json.Marshal(m)
@@ -192,7 +208,7 @@ func (r *Room) keep(ctx context.Context, last bool) {
 	if err != nil {
 		r.o.Log.Warn("what was heard of a room cannot be kept", "error", err)
 		r.mu.Lock()
-		r.dirty = true
+		r.dirty, r.dropped = true, drop
 		r.mu.Unlock()
 	}
 }

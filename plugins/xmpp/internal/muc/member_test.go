@@ -128,11 +128,11 @@ func TestCapabilities(t *testing.T) {
 		role string
 		want string
 	}{
-		{info{}, "participant", "update media puppet"},
-		{info{stanzaIDs: true}, "participant", "update media retract reply puppet reaction"},
-		{info{stanzaIDs: true, moderates: true}, "moderator", "update media retract reply puppet reaction members moderate"},
-		{info{moderatesOld: true}, "moderator", "update media puppet members moderate"},
-		{info{moderates: true}, "visitor", "update media puppet"},
+		{info{}, "participant", "update media richtext puppet"},
+		{info{stanzaIDs: true}, "participant", "update media richtext retract reply puppet reaction"},
+		{info{stanzaIDs: true, moderates: true}, "moderator", "update media richtext retract reply puppet reaction members moderate"},
+		{info{moderatesOld: true}, "moderator", "update media richtext puppet members moderate"},
+		{info{moderates: true}, "visitor", "update media richtext puppet"},
 	} {
 		r.info, r.bot.role = &c.info, c.role
 		var got []string

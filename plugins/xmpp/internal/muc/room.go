@@ -130,6 +130,7 @@ type Room struct {
 	replaySince time.Time // mark.At when the link's own occupant came in
 	recent      *ring     // what has been heard
 	dirty       bool
+	dropped     bool // the mark is to be deleted
 	saved       time.Time
 	again       time.Time // when the hole is read again; zero = there is none
 	lookAgain   time.Time // when the archive is asked again for single messages
@@ -180,6 +181,9 @@ func (r *Room) Source() bool {
 func (r *Room) SetUse(source, target bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.o.Source && !source {
+		r.forget()
+	}
 	r.o.Source, r.o.Target = source, target
 	r.ended = nil
 	r.nudge()
