@@ -244,8 +244,9 @@ func key(kind, what string) string {
 	return "social:" + kind + ":" + hex.EncodeToString(sum[:16])
 }
 
-// visibility gives who may see the items of a node. What is not known to be open
-// counts as for followers; the places of a route are the operator's matter.
+// visibility gives who may see the items of a node. Where a route leads is the
+// operator's matter, as with rooms; in a gateway, what is not known to be open is
+// for followers.
 func (s *Social) visibility(src *source) sdk.Visibility {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,10 +255,10 @@ func (s *Social) visibility(src *source) sdk.Visibility {
 		access = src.parent.model
 	}
 	switch {
+	case src.own == "":
+		return sdk.VisibilityPlace
 	case access == "open":
 		return sdk.VisibilityPublic
-	case src.own == "" && access == "":
-		return sdk.VisibilityPlace
 	default:
 		return sdk.VisibilityFollowers
 	}

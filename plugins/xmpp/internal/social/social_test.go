@@ -1,6 +1,7 @@
 package social
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -397,4 +398,39 @@ func TestNodeThatIsOnlyWrittenTo(t *testing.T) {
 	w.until("second subscription", func() bool { return len(w.nodes[news].subs) == 1 })
 	s.SetNodes(nil)
 	w.until("its end", func() bool { return len(w.nodes[news].subs) == 0 })
+}
+
+func TestFeedIsLeftWithItsLastFollower(t *testing.T) {
+	w := newWorld(t)
+	w.nodes[blog] = &fakeNode{access: "open"}
+	s, stop := w.social(nil)
+	name := func(i int) string { return fmt.Sprint("f", i, "@m.example") }
+	for i := range 60 {
+		s.Follow(romeo, name(i))
+		s.Follow(romeo, "bob@m.example") // a repeat is no news
+	}
+	w.read(blog)
+	stop()
+	s, _ = w.social(nil)
+	w.mu.Lock()
+	w.asked = nil
+	w.mu.Unlock()
+	s.StreamUp(false)
+	w.read(blog)
+	for i := range 60 {
+		s.Unfollow(romeo, name(i))
+	}
+	s.Unfollow(romeo, "nobody@m.example")
+	w.mu.Lock()
+	subs := len(w.nodes[blog].subs)
+	w.mu.Unlock()
+	s.mu.Lock()
+	leaving := s.sources[blog].leaving
+	s.mu.Unlock()
+	if subs != 1 || leaving {
+		t.Fatalf("%d subscriptions, leaving %v, and bob still follows", subs, leaving)
+	}
+	s.Unfollow(romeo, "bob@m.example")
+	w.until("end", func() bool { return len(w.nodes[blog].subs) == 0 })
+	w.until("record", func() bool { w.kv.mu.Lock(); defer w.kv.mu.Unlock(); return len(w.kv.m) == 0 })
 }

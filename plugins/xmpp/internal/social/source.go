@@ -20,7 +20,8 @@ type source struct {
 	// passive is a node that is only written to: it is looked at, not read.
 	passive bool
 	own     string         // gateway: whose microblog it is, or stands below
-	by      []string       // gateway: foreign actors that follow it
+	by      []string       // gateway: foreign actors that follow it, at most maxBy
+	more    int            // gateway: how many follow it beside these
 	post    pubsub.Address // the item whose comments or attachments these are
 	// parent is the node that post is in; nil for a node that is read for itself.
 	parent *source
@@ -82,20 +83,25 @@ func (src *source) follow(foreign string, now time.Time) {
 	}
 	if len(src.by) < maxBy {
 		src.by = append(src.by, foreign)
+	} else {
+		src.more++
 	}
 	src.changed, src.leaving = true, false
 	src.due = now
 }
 
 func (src *source) unfollow(foreign string, now time.Time) {
-	i := slices.Index(src.by, foreign)
-	if i < 0 {
+	switch i := slices.Index(src.by, foreign); {
+	case i >= 0:
+		src.by = slices.Delete(src.by, i, i+1)
+	case src.more > 0:
+		src.more--
+	default:
 		return
 	}
-	src.by = slices.Delete(src.by, i, i+1)
 	src.changed = true
 	src.due = now
-	src.leaving = len(src.by) == 0
+	src.leaving = len(src.by) == 0 && src.more == 0
 }
 
 // stored is how a source is kept.
@@ -103,6 +109,7 @@ type stored struct {
 	URI  string   `json:"uri"`
 	Own  string   `json:"own,omitempty"`
 	By   []string `json:"by,omitempty"`
+	More int      `json:"more,omitempty"`
 	Seen []seen   `json:"seen,omitempty"`
 }
 
@@ -141,7 +148,7 @@ func (s *Social) loadFeeds(ctx context.Context) error {
 			}
 			s.mu.Lock()
 			if s.sources[at] == nil {
-				s.sources[at] = &source{at: at, own: st.Own, by: st.By, seen: st.Seen, loaded: true, due: s.o.Now()}
+				s.sources[at] = &source{at: at, own: st.Own, by: st.By, more: st.More, seen: st.Seen, loaded: true, due: s.o.Now()}
 			}
 			s.mu.Unlock()
 		}
@@ -164,6 +171,9 @@ func (s *Social) load(ctx context.Context, src *source) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	src.seen, src.loaded = append(st.Seen, src.seen...), true
+	if src.own != "" {
+		src.more += st.More
+	}
 	for _, by := range st.By {
 		if !slices.Contains(src.by, by) && src.own != "" {
 			src.by = append(src.by, by)
@@ -184,7 +194,7 @@ func (s *Social) save(ctx context.Context, src *source) error {
 		return nil
 	}
 	src.changed = false
-	st := stored{URI: src.at.URI(), Own: src.own, By: slices.Clone(src.by), Seen: slices.Clone(src.seen)}
+	st := stored{URI: src.at.URI(), Own: src.own, By: slices.Clone(src.by), More: src.more, Seen: slices.Clone(src.seen)}
 	gone := src.leaving
 	s.mu.Unlock()
 	var value []byte

@@ -27,16 +27,16 @@ func (s *Service) items(r *request) (xmltok.Element, error) {
 		return xmltok.Element{}, err
 	}
 	if len(r.Items) > 0 { // by id
-		var some []pubsub.Item
+		var some []listed
 		for _, want := range r.Items {
-			if i := slices.IndexFunc(list, func(it pubsub.Item) bool { return it.ID == want.ID }); i >= 0 {
+			if i := slices.IndexFunc(list, func(it listed) bool { return it.id == want.ID }); i >= 0 {
 				some = append(some, list[i])
 			}
 		}
 		if len(some) == 0 {
 			return xmltok.Element{}, pubsub.Fault("cancel", "item-not-found", "")
 		}
-		return pubsub.ItemsResult(r.Node, fit(some, nil), nil), nil
+		return pubsub.ItemsResult(r.Node, fit(some[:min(len(some), maxAnswer)], nil), nil), nil
 	}
 	limit := maxAnswer
 	if r.Max > 0 {
@@ -48,7 +48,7 @@ func (s *Service) items(r *request) (xmltok.Element, error) {
 	}
 	ids := make([]string, len(list))
 	for i, it := range list {
-		ids[i] = it.ID
+		ids[i] = it.id
 	}
 	from, to, page, ok := pubsub.Cut(ids, r.Set, limit)
 	if !ok {
@@ -57,24 +57,40 @@ func (s *Service) items(r *request) (xmltok.Element, error) {
 	return pubsub.ItemsResult(r.Node, fit(list[from:to], page), page), nil
 }
 
-// fit leaves out the last items where the answer would be too large for the
-// stream, and says so in the page.
-func fit(list []pubsub.Item, page *pubsub.Page) []pubsub.Item {
+// listed is an item of a node before it is read: of a stored one only the text is
+// there, since most of a list is left out of an answer.
+type listed struct {
+	id     string
+	stored Item
+	made   xmltok.Element // payload of an item that is not stored
+}
+
+// fit gives items as they go over the stream. It leaves out the last ones where the
+// answer would be too large, and says so in the page.
+func fit(list []listed, page *pubsub.Page) []pubsub.Item {
+	out := make([]pubsub.Item, 0, len(list))
 	size := 0
 	for i, it := range list {
-		if size += len(it.Payload.Raw()) + len(it.ID) + 64; size > maxAnswerBytes && i > 0 {
-			list = list[:i]
+		w, ok := pubsub.Item{ID: it.id, Payload: it.made}, true
+		if it.made.IsZero() {
+			w, ok = wire(it.stored)
+		}
+		if !ok {
+			continue
+		}
+		if size += len(w.Payload.Raw()) + len(w.ID) + 64; size > maxAnswerBytes && i > 0 {
 			if page != nil {
-				page.Last = list[i-1].ID
+				page.Last = list[i-1].id
 			}
 			break
 		}
+		out = append(out, w)
 	}
-	return list
+	return out
 }
 
 // list gives all items of a node that the requester may see, newest first.
-func (s *Service) list(r *request) ([]pubsub.Item, error) {
+func (s *Service) list(r *request) ([]listed, error) {
 	switch r.kind {
 	case kindSummary:
 		return s.summaries(r)
@@ -88,13 +104,10 @@ func (s *Service) list(r *request) ([]pubsub.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]pubsub.Item, 0, len(stored))
+	out := make([]listed, 0, len(stored))
 	for _, it := range stored {
-		if !s.visible(it, r) {
-			continue
-		}
-		if w, ok := wire(it); ok {
-			out = append(out, w)
+		if s.visible(it, r) {
+			out = append(out, listed{id: it.ID, stored: it})
 		}
 	}
 	return out, nil
@@ -108,12 +121,12 @@ func wire(it Item) (pubsub.Item, bool) {
 
 // summaries makes the items of a summary node (XEP-0470 §4.6): one for each item
 // that has attachments.
-func (s *Service) summaries(r *request) ([]pubsub.Item, error) {
+func (s *Service) summaries(r *request) ([]listed, error) {
 	stored, err := s.o.Store.Items(r.about)
 	if err != nil {
 		return nil, err
 	}
-	var out []pubsub.Item
+	var out []listed
 	for _, it := range stored {
 		if !s.visible(it, r) {
 			continue
@@ -123,7 +136,7 @@ func (s *Service) summaries(r *request) ([]pubsub.Item, error) {
 			return nil, err
 		}
 		if n > 0 {
-			out = append(out, pubsub.Item{ID: it.ID, Payload: sum})
+			out = append(out, listed{id: it.ID, made: sum})
 		}
 	}
 	return out, nil
@@ -149,7 +162,7 @@ func (s *Service) summary(target pubsub.Address) (xmltok.Element, int, error) {
 }
 
 // publicSubscribers lists who made the subscription public (XEP-0465 §4.4).
-func (s *Service) publicSubscribers(r *request) []pubsub.Item {
+func (s *Service) publicSubscribers(r *request) []listed {
 	var users []string
 	for user, sub := range s.o.Subs.Of(r.owner, r.about.Node) {
 		if sub.Public {
@@ -157,9 +170,9 @@ func (s *Service) publicSubscribers(r *request) []pubsub.Item {
 		}
 	}
 	slices.Sort(users)
-	var out []pubsub.Item
+	var out []listed
 	for _, u := range users[:min(len(users), maxPublicList)] {
-		out = append(out, pubsub.Item{ID: u, Payload: xmltok.New(pubsub.NSPPS, "subscriber", "", xmltok.A("jid", u))})
+		out = append(out, listed{id: u, made: xmltok.New(pubsub.NSPPS, "subscriber", "", xmltok.A("jid", u))})
 	}
 	return out
 }
@@ -198,8 +211,8 @@ func (s *Service) discoItems(r *request) (xmltok.Element, error) {
 			return xmltok.Element{}, err
 		}
 		for _, it := range list {
-			entries = append(entries, pubsub.NodeEntry{JID: r.owner, Name: it.ID})
-			ids = append(ids, it.ID)
+			entries = append(entries, pubsub.NodeEntry{JID: r.owner, Name: it.id})
+			ids = append(ids, it.id)
 		}
 	}
 	set := r.Set
