@@ -446,3 +446,33 @@ func TestSplitKeepsAll(t *testing.T) {
 		}
 	}
 }
+
+// TestBounds keeps a message small whatever the item holds (AP-21).
+func TestBounds(t *testing.T) {
+	it := sdk.Item{Text: sdk.NewText("x"), Warning: strings.Repeat("w", 1<<20)}
+	for range 5000 {
+		it.Mentions = append(it.Mentions, sdk.Mention{Actor: sdk.Ref{ID: "bob@m.example"}, End: 1})
+		it.Media = append(it.Media, sdk.Media{URL: "https://f.example/1", Alt: strings.Repeat("a", 10000)})
+	}
+	messages, losses := AppendItem(&it, Envelope{Prefix: chatPrefix, ID: "bh001122-1"}, Style{MaxText: 10000, Mention: jidOf})
+	if len(messages) != 1 || len(messages[0].Data) > 64<<10 || len(losses) == 0 {
+		t.Errorf("%d messages, %d bytes, lost %v", len(messages), len(messages[0].Data), losses)
+	}
+	it.Warning = ""
+	it.Text = sdk.NewText(strings.Repeat("*a* > b\n", 1<<17))
+	for i := range 10000 {
+		it.Text.Spans = append(it.Text.Spans, sdk.Span{Kind: sdk.SpanKind(i % 6), Start: i * 100, End: i*100 + 150})
+	}
+	start := time.Now()
+	defer func() {
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("a MiB takes %v", d)
+		}
+	}()
+	messages, _ = AppendItem(&it, Envelope{Prefix: chatPrefix, ID: "bh001122-1"}, Style{MaxText: 10000, Parts: 1000, Mention: jidOf})
+	for _, m := range messages {
+		if len(messages) != MaxParts || len(m.Data) > 64<<10 {
+			t.Fatalf("%d messages, one of %d bytes", len(messages), len(m.Data))
+		}
+	}
+}

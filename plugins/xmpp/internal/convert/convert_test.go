@@ -147,6 +147,7 @@ func TestCompose(t *testing.T) {
 		},
 		{name: "sealed", item: sdk.Item{Sealed: &sdk.Sealed{}}, body: "[encrypted message that cannot be shown here]", loss: "sealed"},
 		{name: "nothing", item: sdk.Item{}},
+		{name: "long warning", item: sdk.Item{Warning: strings.Repeat("w", 3000), Text: sdk.NewText("a")}, body: "[" + strings.Repeat("w", 2000) + "]\na", loss: "text warning"},
 		{name: "emoji", item: sdk.Item{Text: sdk.NewText(":x:"), Emoji: []sdk.Emoji{{Code: "x"}}}, body: ":x:", loss: "markup"},
 		{name: "quote", item: sdk.Item{Text: sdk.NewText("a"), Quote: sdk.Target{Item: "1"}}, body: "a", loss: "reply"},
 		{name: "action", item: sdk.Item{Text: &sdk.Text{Plain: "waves", Spans: []sdk.Span{{Kind: sdk.SpanItalic, End: 5}}}, Native: map[string][]byte{nativeAction: []byte("1")}}, body: "/me waves"},

@@ -17,7 +17,7 @@ import (
 const (
 	maxFiles    = 32
 	maxFileName = 255
-	maxAlt      = 4000 // bytes of a description
+	maxAlt      = 6000 // bytes of a description
 	maxAddress  = 4096
 )
 

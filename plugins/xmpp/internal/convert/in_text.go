@@ -16,7 +16,7 @@ import (
 const (
 	maxNative     = 16 << 10 // bytes of a body that are kept beside the text
 	maxMentions   = 64
-	maxWarning    = 500 // bytes of a content warning
+	maxWarning    = 2000 // bytes of a content warning
 	plainWarning  = "Spoiler"
 	actionCommand = "/me " // XEP-0245 §3
 )

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -106,6 +107,12 @@ func Compose(it *sdk.Item, s Style) Content {
 // first. An item that says nothing gives one content without a body.
 func ComposeAll(it *sdk.Item, s Style) []Content {
 	c := &composer{it: it, s: s, parts: max(1, min(s.Parts, MaxParts))}
+	if len(it.Warning) > maxWarning {
+		bounded := *it
+		bounded.Warning = cut(it.Warning, maxWarning)
+		c.it = &bounded
+		c.lose(sdk.LossText, "the content warning is shortened")
+	}
 	return c.all()
 }
 
@@ -195,7 +202,7 @@ func (c *composer) gather() []sdk.Media {
 	c.add(c.calendar(it.Calendar))
 	c.add(c.poll(it.Poll))
 	var own []sdk.Media
-	for _, m := range it.Media {
+	for _, m := range c.media() {
 		if webAddress(m.URL) {
 			own = append(own, m)
 		} else {
@@ -210,6 +217,28 @@ func (c *composer) gather() []sdk.Media {
 		c.link(m)
 	}
 	return own[:n]
+}
+
+// maxAlts bounds the descriptions of all files together, so that they fit into one message.
+const maxAlts = 16 << 10
+
+// media gives the files that are told of, with bounded descriptions.
+func (c *composer) media() []sdk.Media {
+	files := slices.Clone(c.it.Media[:min(len(c.it.Media), maxFiles)])
+	if more := len(c.it.Media) - len(files); more > 0 {
+		c.lose(sdk.LossMedia, "%d more files are left out", more)
+	}
+	most := maxAlt
+	if len(files) > 0 {
+		most = min(most, maxAlts/len(files))
+	}
+	for i, m := range files {
+		if len(m.Alt) > most {
+			files[i].Alt = cut(m.Alt, most)
+			c.lose(sdk.LossMedia, "a description is shortened")
+		}
+	}
+	return files
 }
 
 // alone gives how many of n files get a message of their own. Where people must
@@ -429,7 +458,7 @@ func (c *composer) references(content *Content, runs richtext.Runs, at, n, befor
 	}
 	for _, m := range c.it.Mentions {
 		address := c.s.Mention(m)
-		if address == "" {
+		if address == "" || len(content.References) >= maxMentions {
 			continue
 		}
 		if m.Start == m.End {

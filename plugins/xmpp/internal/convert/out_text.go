@@ -20,7 +20,7 @@ func (c *composer) fit(text sdk.Text, first bool) (sdk.Text, int) {
 		}
 	}
 	limit = max(limit, 256)
-	if escapedLen(richtext.PrintStyling(text).Body) <= limit {
+	if len(text.Plain) <= limit && escapedLen(richtext.PrintStyling(text).Body) <= limit {
 		return text, len(text.Plain)
 	}
 	for room := limit; ; room = room * 3 / 4 {
