@@ -396,3 +396,41 @@ func TestRealVirtualMicroblog(t *testing.T) {
 		}
 	})
 }
+
+// TestRealFeedForContacts reads a microblog that is for contacts, as the foreign
+// actor whom its owner lets see the presence.
+func TestRealFeedForContacts(t *testing.T) {
+	eachServer(t, func(t *testing.T, srv *itest.Server) {
+		romeo := itest.Slix(t, srv.Account("romeo"))
+		config := map[string]string{"pubsub#access_model": "presence", "pubsub#persist_items": "true", "pubsub#max_items": "10"}
+		if srv.Kind == "ejabberd" {
+			config["pubsub#presence_based_delivery"] = "false"
+		}
+		if err := romeo.CreateNode("", pubsub.NSMicroblog, config); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := romeo.Publish("", pubsub.NSMicroblog, "p1", post("for contacts", ""), nil); err != nil {
+			t.Fatal(err)
+		}
+		r := startReal(t, srv)
+		const bob = `bob\40m.example@ap.xmpp.test`
+		ask := &packet.Presence{Attrs: packet.Attrs{From: bob, To: srv.JID("romeo"), Type: "subscribe"}}
+		if err := r.Send(t.Context(), ask); err != nil {
+			t.Fatal(err)
+		}
+		romeo.Wait("subscription", func(e itest.Event) bool { return e.Kind == "presence" && e.Type == "subscribe" && e.From == bob })
+		romeo.SendRaw("<presence type='subscribed' to='" + bob + "'/>")
+		romeo.None("anything", func(itest.Event) bool { return false }) // the server has it
+		r.Follow(srv.JID("romeo"), "bob@m.example")
+		ev := r.next()
+		if ev.Kind() != sdk.KindItemCreated || ev.Item().Body() != "for contacts" || ev.Item().Visibility != sdk.VisibilityFollowers {
+			t.Fatalf("event %+v", ev)
+		}
+		if _, err := romeo.Publish("", pubsub.NSMicroblog, "p2", post("one more", ""), nil); err != nil {
+			t.Fatal(err)
+		}
+		if ev = r.next(); ev.Item() == nil || ev.Item().Body() != "one more" || ev.Item().Visibility != sdk.VisibilityFollowers {
+			t.Fatalf("event %+v", ev)
+		}
+	})
+}
