@@ -79,7 +79,7 @@ func TestLongAndFiles(t *testing.T) {
 		l, _ := start(t, newFakeHost(t), component(srv), writeTo(room))
 		d := textTo(sdk.RemoteID(room), "d1", grafana, strings.Repeat("word ", 12000))
 		var r sdk.Receipt
-		for attempt := 0; attempt < 6; attempt++ {
+		for range 6 {
 			if r = tryDeliver(t, l, d)[0]; r.Err == nil || !r.Err.Kind.Temporary() {
 				break
 			}

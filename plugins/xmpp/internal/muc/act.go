@@ -2,6 +2,7 @@ package muc
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"time"
 
@@ -94,13 +95,10 @@ func (r *Room) moderate(ctx context.Context, target convert.ID, reason string) (
 	}
 	payload, err := moderation(target.Stanza, reason, about.moderates)
 	if err != nil {
-		return false, nil
+		return false, sdk.Errorf(sdk.Invalid, "moderate in "+r.o.JID, "write the request: %w", err)
 	}
-	refusal, bad := r.command(ctx, payload)
-	if bad != nil {
-		return false, bad
-	}
-	return refusal == nil, nil
+	refused, bad := r.command(ctx, payload)
+	return refused == "" && bad == nil, bad
 }
 
 // moderation writes the request (XEP-0425 §3, or its version 0.2).
@@ -121,18 +119,19 @@ func moderation(stanza, reason string, now bool) (xmltok.Element, error) {
 }
 
 // command asks the room for something as the link's own occupant. What the room
-// refuses comes back as refusal; err says that it did not answer.
-func (r *Room) command(ctx context.Context, payload xmltok.Element) (refusal *packet.Error, err *sdk.Error) {
+// refuses comes back as the condition; err says that it did not answer.
+func (r *Room) command(ctx context.Context, payload xmltok.Element) (refused string, err *sdk.Error) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Settle)
 	defer cancel()
 	_, failed := r.stream.IQ(ctx, &packet.IQ{Attrs: packet.Attrs{From: r.bot.from, To: r.o.JID, Type: "set"}, Payload: payload})
+	var refusal *packet.Error
 	switch {
 	case failed == nil:
-		return nil, nil
+		return "", nil
 	case errors.As(failed, &refusal) && !refusal.Temporary():
-		return refusal, nil
+		return refusal.Condition, nil
 	default:
-		return nil, &sdk.Error{Op: "ask " + r.o.JID, Kind: sdk.Transient, Public: "the room does not answer", Err: failed}
+		return "", &sdk.Error{Op: "ask " + r.o.JID, Kind: sdk.Transient, Public: "the room does not answer", Err: failed}
 	}
 }
 
@@ -168,27 +167,31 @@ func (r *Room) putPerson(ctx context.Context, c sdk.MemberChanged) ([]sdk.Loss, 
 	if !may {
 		return kindless("the bridge may not put people out of the room"), nil
 	}
-	attrs := []string{"nick", nick, "role", "none"}
+	item := []xml.Attr{xmltok.A("nick", nick), xmltok.A("role", "none")}
 	if c.Membership == sdk.MemberBanned && jid != "" {
-		attrs = []string{"jid", jid, "affiliation", "outcast"}
+		item = []xml.Attr{xmltok.A("jid", jid), xmltok.A("affiliation", "outcast")}
 	}
-	payload, bad := new(xmltok.Writer).Start(NSMUCAdmin, "query").
-		Start(NSMUCAdmin, "item", xmltok.A(attrs[0], attrs[1]), xmltok.A(attrs[2], attrs[3])).
-		Start(NSMUCAdmin, "reason").Text(c.Reason).Element()
-	if bad != nil {
-		return kindless("the name cannot be written"), nil
-	}
-	refusal, err := r.command(ctx, payload)
+	refused, err := r.commandItem(ctx, item, c.Reason)
 	switch {
 	case err != nil:
 		return nil, err
-	case refusal != nil:
-		return kindless("the room refused to put somebody out: " + refusal.Condition), nil
+	case refused != "":
+		return kindless("the room refused to put somebody out: " + refused), nil
 	case c.Membership == sdk.MemberBanned && jid == "":
 		return kindless("removed only: the room does not show whom to ban"), nil
 	default:
 		return nil, nil
 	}
+}
+
+// commandItem changes the role or the affiliation of somebody (XEP-0045 §9).
+func (r *Room) commandItem(ctx context.Context, item []xml.Attr, reason string) (refused string, err *sdk.Error) {
+	payload, bad := new(xmltok.Writer).Start(NSMUCAdmin, "query").Start(NSMUCAdmin, "item", item...).
+		Start(NSMUCAdmin, "reason").Text(reason).Element()
+	if bad != nil {
+		return "", sdk.Errorf(sdk.Invalid, "change a member of "+r.o.JID, "write the request: %w", bad)
+	}
+	return r.command(ctx, payload)
 }
 
 // quit takes the puppet of an author out of the room. It reports whether there is

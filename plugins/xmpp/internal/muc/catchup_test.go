@@ -190,7 +190,7 @@ func TestCatchUpBounds(t *testing.T) {
 			t.Errorf("heard %s", got)
 		}
 		s, b := kept(t, store, func(o *Options) { o.CatchUp.MaxCount = 4 })
-		b.page, b.list = 2, append(a.list, entry{id: "a011", stamp: time.Now()})
+		b.page, b.list = 2, append(slices.Clone(a.list), entry{id: "a011", stamp: time.Now()})
 		for i := range 9 {
 			b.unheard("Juliet", fmt.Sprintf("k%d", i), fmt.Sprintf("<body>%d</body>", i))
 		}
