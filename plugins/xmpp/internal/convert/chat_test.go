@@ -244,6 +244,18 @@ func TestSigns(t *testing.T) {
 	}
 }
 
+// TestURI has the addresses in mind that need escapes (RFC 5122 §2.2).
+func TestURI(t *testing.T) {
+	for in, want := range map[string]string{
+		"a@b.example": "a@b.example", "bob\\40m.example@b.example": "bob%5C40m.example@b.example", "b.example/x@y/z": "b.example/x@y%2Fz",
+		"r@m.example/two words": "r@m.example/two%20words",
+	} {
+		if got := escapeURI(in); got != want || unescapeURI(got) != in {
+			t.Errorf("%s is %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestAbilities(t *testing.T) {
 	if a := AbilitiesOf([]string{NSReply, "x", NSSpoiler}); a != CanReply|CanSpoiler || !a.Has(CanReply) || a.Has(CanReply|CanReact) {
 		t.Errorf("abilities are %b", a)

@@ -235,17 +235,14 @@ func appendFile(dst []byte, f sdk.Media, named, warned bool) []byte {
 
 // escapeURI escapes what a JID may have and the path of an xmpp URI may not (RFC 5122 §2.2).
 func escapeURI(address string) string {
-	local, rest, ok := strings.Cut(address, "@")
-	if !ok {
-		local, rest = "", address
-	} else {
-		local = url.PathEscape(local) + "@"
+	bare, resource, full := strings.Cut(address, "/")
+	if local, domain, ok := strings.Cut(bare, "@"); ok {
+		bare = url.PathEscape(local) + "@" + domain
 	}
-	domain, resource, ok := strings.Cut(rest, "/")
-	if !ok {
-		return local + domain
+	if !full {
+		return bare
 	}
-	return local + domain + "/" + url.PathEscape(resource)
+	return bare + "/" + url.PathEscape(resource)
 }
 
 // appendAsked adds what the sender asks for and tells beside the message.
