@@ -65,6 +65,7 @@ type Options struct {
 	BatchBytes  int           // bytes of events in one batch; default 1 MiB
 	PoisonAfter int           // crashes of the link with the same delivery at the head; default 3
 	HostTrip    int           // failing lanes of one remote host that open its breaker; default 3
+	IdleLanes   int           // lanes without deliveries that memory keeps; default 10,000
 	Seed        uint64        // of the jitter; 0 = random
 }
 
@@ -97,5 +98,6 @@ type LinkStats struct {
 type Stats struct {
 	Depth  int64
 	Window int64 // bytes of events kept in memory
+	Kept   int   // lanes in memory, with and without deliveries
 	Links  []LinkStats
 }

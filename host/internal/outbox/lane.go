@@ -55,6 +55,8 @@ type lane struct {
 	suspects    []int64   // without a receipt when the link was last lost
 	lostAt      time.Time // when that was
 	crashes     map[int64]suspicion
+	blank       bool   // nothing is known of deliveries before it came into memory
+	idleAt      uint64 // order in which lanes became idle
 }
 
 // suspicion counts how often the plugin died with a delivery in flight.

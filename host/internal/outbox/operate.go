@@ -102,6 +102,9 @@ func (o *Outbox) revive(ctx context.Context, letters []store.Queued) ([]store.Pe
 	defer o.mu.Unlock()
 	for i := range revived {
 		l := o.lane(revived[i].Lane, revived[i].Place)
+		if l.blank { // it may have been sent before it was given up
+			l.unsureUpto = max(l.unsureUpto, revived[i].Seq)
+		}
 		l.depth++
 		l.revived, l.reload = true, true
 		l.amnesty, l.pardoned = o.deps.Now(), max(l.pardoned, revived[i].Seq)
@@ -241,7 +244,7 @@ func (o *Outbox) dropFrom(ctx context.Context, id int64, seqs []int64) error {
 func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Stats{Window: o.window}
+	s := Stats{Window: o.window, Kept: len(o.byPlace)}
 	now := o.deps.Now()
 	for _, k := range o.links {
 		ls := LinkStats{Link: k.id, Attached: k.to != nil, Delivered: k.delivered, Failed: k.failed, Dead: k.dead}

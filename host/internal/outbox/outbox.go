@@ -33,6 +33,8 @@ type Outbox struct {
 	closing     bool
 	copied      func([]store.Key)
 	puppets     map[puppetKey]sdk.RemoteID
+	sweepAt     int    // lanes at which memory is looked through for idle ones
+	rests       uint64 // how often a lane became idle
 
 	wake  chan struct{} // capacity 1: something may run
 	ready chan struct{} // closed when the lanes are loaded
@@ -68,6 +70,7 @@ func New(d Deps) *Outbox {
 	o.BatchBytes = cmp.Or(o.BatchBytes, 1<<20)
 	o.PoisonAfter = cmp.Or(o.PoisonAfter, 3)
 	o.HostTrip = cmp.Or(o.HostTrip, 3)
+	o.IdleLanes = cmp.Or(o.IdleLanes, 10_000)
 	if o.Seed == 0 {
 		o.Seed = rand.Uint64()
 	}
@@ -75,6 +78,7 @@ func New(d Deps) *Outbox {
 		deps: d, opts: o, rand: rand.New(rand.NewPCG(o.Seed, o.Seed)),
 		lanes: map[int64]*lane{}, byPlace: map[sdk.Ref]*lane{}, links: map[sdk.LinkID]*link{},
 		puppets: map[puppetKey]sdk.RemoteID{}, copied: func([]store.Key) {},
+		sweepAt: o.IdleLanes,
 		signals: make(chan signalJob, signalQueue), lateSignals: make(chan signalJob, signalQueue),
 		wake: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
@@ -143,7 +147,7 @@ func (o *Outbox) load(list []store.Lane) {
 	for _, s := range list {
 		l := o.lane(s.ID, s.Place)
 		l.depth, l.cursor, l.last, l.fails = s.Depth, s.First-1, s.Last, s.Fails
-		l.oldest = s.Oldest
+		l.oldest, l.blank = s.Oldest, false
 		l.amnesty, l.pardoned = s.Amnesty, s.Pardoned
 		// A batch may have been on its way when the host went down, and another
 		// one while its receipts were being written.
@@ -190,7 +194,7 @@ func (o *Outbox) feed(entries []*store.Entry) {
 				continue // was among the lanes at start
 			}
 			fed = true
-			l.last = e.Seq
+			l.last, l.blank = e.Seq, false
 			l.depth++
 			if l.depth == 1 {
 				l.oldest = o.deps.Now()
@@ -224,16 +228,22 @@ func (o *Outbox) keep(l *lane, e *store.Entry, d *store.Delivery) {
 // memory estimates what a decoded event takes.
 func memory(body int) int64 { return int64(2*body + 512) }
 
-// lane gives the lane of a place, making it when it is new.
+// lane gives the lane of a place, making it when it is new. Its number changes
+// when the database had deleted the row of an unused lane.
 func (o *Outbox) lane(id int64, place sdk.Ref) *lane {
 	l := o.byPlace[place]
 	if l == nil {
-		l = &lane{place: place, link: o.linkOf(place.Link), heap: -1}
+		o.sweep()
+		l = &lane{place: place, link: o.linkOf(place.Link), heap: -1, blank: true}
 		l.host = l.link.hostOf(place.ID)
 		o.byPlace[place] = l
 		l.link.lanes[l] = struct{}{}
+		o.rested(l)
 	}
-	if l.id == 0 && id != 0 {
+	if l.id != id && id != 0 {
+		if o.lanes[l.id] == l {
+			delete(o.lanes, l.id)
+		}
 		l.id = id
 		o.lanes[id] = l
 	}

@@ -73,6 +73,7 @@ func (o *Outbox) finish(l *lane, wait time.Duration) {
 		o.forget(l)
 	default:
 		l.revived, l.crashes, l.unsureCount = false, nil, 0
+		o.rested(l)
 	}
 	o.signal()
 }

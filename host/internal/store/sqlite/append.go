@@ -82,13 +82,13 @@ func (w *writer) entry(e *store.Entry) error {
 	if err := w.changeItem(e); err != nil {
 		return err
 	}
+	now := millis(w.db.opts.Now())
 	for i := range e.Deliveries {
 		d := &e.Deliveries[i]
-		if d.Lane, err = w.lane(d.To); err != nil {
+		if d.Lane, err = w.lane(d.To, now); err != nil {
 			return err
 		}
-		if _, err := w.c.exec("INSERT INTO delivery (lane, seq, rule, created) VALUES (?, ?, ?, ?)",
-			d.Lane, e.Seq, string(d.Rule), millis(w.db.opts.Now())); err != nil {
+		if _, err := w.c.exec("INSERT INTO delivery (lane, seq, rule, created) VALUES (?, ?, ?, ?)", d.Lane, e.Seq, string(d.Rule), now); err != nil {
 			return err
 		}
 	}
@@ -235,26 +235,6 @@ func (w *writer) link(name sdk.LinkID) (int64, error) {
 	id, _, err := w.c.one("SELECT id FROM link WHERE name = ?", string(name))
 	if err == nil {
 		w.db.links.put(name, id)
-	}
-	return id, err
-}
-
-// lane gives the number of a place's lane, making it when it is new.
-func (w *writer) lane(place sdk.Ref) (int64, error) {
-	if id, ok := w.lanes[place]; ok {
-		return id, nil
-	}
-	link, err := w.link(place.Link)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := w.c.exec("INSERT INTO lane (link, place, fails, due, uncertain) VALUES (?, ?, 0, 0, 0) ON CONFLICT DO NOTHING",
-		link, string(place.ID)); err != nil {
-		return 0, err
-	}
-	id, _, err := w.c.one("SELECT id FROM lane WHERE link = ? AND place = ?", link, string(place.ID))
-	if err == nil {
-		remember(w.lanes, place, id)
 	}
 	return id, err
 }

@@ -15,7 +15,7 @@ const cacheSize = 1 << 15
 // state is what the writer knows of the database without asking it.
 type state struct {
 	lastSeq, lastItem int64
-	lanes             map[sdk.Ref]int64
+	lanes             map[sdk.Ref]*laneMemo
 	actors            map[sdk.Ref]actorMemo
 	outcomes          map[int64]int64 // how many wait, by link
 }
@@ -27,7 +27,7 @@ type actorMemo struct {
 }
 
 func newState() state {
-	return state{lanes: map[sdk.Ref]int64{}, actors: map[sdk.Ref]actorMemo{}, outcomes: map[int64]int64{}}
+	return state{lanes: map[sdk.Ref]*laneMemo{}, actors: map[sdk.Ref]actorMemo{}, outcomes: map[int64]int64{}}
 }
 
 func remember[V any](m map[sdk.Ref]V, k sdk.Ref, v V) {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"time"
 
 	"bridgehost/host/internal/store"
@@ -25,14 +26,15 @@ func (db *DB) maintain(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		n, err := db.Prune(ctx)
-		switch {
+		events, err := db.Prune(ctx)
+		lanes, lanesErr := db.PruneLanes(ctx)
+		switch err = errors.Join(err, lanesErr); {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			db.opts.Log.Warn("old events were not pruned", "error", err)
-		case n > 0:
-			db.opts.Log.Info("old events pruned", "events", n)
+			db.opts.Log.Warn("what is old was not pruned", "error", err)
+		case events > 0 || lanes > 0:
+			db.opts.Log.Info("what is old was pruned", "events", events, "lanes", lanes)
 		}
 		timer.Reset(maintainEvery)
 	}

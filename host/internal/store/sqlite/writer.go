@@ -44,6 +44,7 @@ type writer struct {
 	answers []error
 	state
 	lastOutcome int64
+	lastLane    int64
 	spaceAt     time.Time
 	spaceOK     error
 }
@@ -278,6 +279,9 @@ func (w *writer) load(ctx context.Context) error {
 	}
 	read("SELECT max(seq) FROM event", &w.lastSeq)
 	read("SELECT max(id) FROM item", &w.lastItem)
+	lane := int64(0)
+	read("SELECT max(id) FROM lane", &lane)
+	w.lastLane = max(w.lastLane, lane)
 	if err == nil {
 		err = w.db.links.load(ctx, w.c)
 	}
