@@ -25,3 +25,26 @@ func TestHostileStyling(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkHTML reads and writes a MiB of posts.
+func BenchmarkHTML(b *testing.B) {
+	post := `<p>Tea at <b>four</b>, see <a href="https://tea.example/" rel="nofollow"><span class="invisible">https://</span>tea.example</a> &amp; bring <em>cups</em><br>or not.</p>`
+	src := strings.Repeat(post, (1<<20)/len(post))
+	b.SetBytes(int64(len(src)))
+	doc := ParseHTML(src, HTML{})
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			ParseHTML(src, HTML{})
+		}
+	})
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			PrintHTML(doc.Text, Print{})
+		}
+	})
+	b.Run("write styling", func(b *testing.B) {
+		for b.Loop() {
+			PrintStyling(doc.Text)
+		}
+	})
+}
