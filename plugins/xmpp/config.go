@@ -12,6 +12,7 @@ import (
 
 	"mellium.im/xmpp/jid"
 
+	"bridgehost/plugins/xmpp/internal/account"
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/service"
@@ -38,6 +39,10 @@ type options struct {
 	TLS      tlsOptions             `cfg:"tls" doc:"encryption of the stream"`
 	Limits   limits                 `cfg:"limits" doc:"bounds"`
 	Rooms    map[string]roomOptions `cfg:"rooms" doc:"settings of single rooms, by address"`
+	Approve  approval               `cfg:"approve" doc:"client: whose requests to see the account's presence are granted: of people in routes, of everybody, of nobody"`
+	Server   string                 `cfg:"server" doc:"domain of the server's people; default: that of the account, or the component's without its first label"`
+	Media    mediaMode              `cfg:"media" doc:"files of other networks: show their address, or put them on our server first; what has no address is always put there"`
+	Upload   uploadOptions          `cfg:"upload" doc:"the server's upload service (XEP-0363)"`
 	Gateway  gatewayOptions         `cfg:"gateway" doc:"how people of the other network appear, where the link is part of a [[gateway]]"`
 	Private  []string               `cfg:"allow_private" doc:"addresses or networks that are not public, and from which files are read all the same"`
 
@@ -107,6 +112,63 @@ type gatewayOptions struct {
 	Addresses    map[string][]string `cfg:"contact_addresses" doc:"where people reach the operator: addresses (URIs) by the kinds of XEP-0157, such as abuse-addresses"`
 }
 
+// approval is a word of options.Approve.
+type approval string
+
+// Values implements settings.Enum.
+func (approval) Values() []string {
+	return []string{string(account.ApprovePlaces), string(account.ApproveEverybody), string(account.ApproveNobody)}
+}
+
+// mediaMode is a word of options.Media.
+type mediaMode string
+
+// mediaUpload puts all files on our own server.
+const mediaUpload mediaMode = "upload"
+
+// Values implements settings.Enum.
+func (mediaMode) Values() []string { return []string{"link", string(mediaUpload)} }
+
+type uploadOptions struct {
+	Service   string        `cfg:"service" doc:"its address; default: looked for on the server"`
+	MaxSize   settings.Size `cfg:"max_size" doc:"bytes of one file; the service may allow less" min:"1KiB" max:"1GiB"`
+	Plaintext bool          `cfg:"plaintext" doc:"take http addresses, not only https"`
+	Allow     []string      `cfg:"allow" doc:"addresses or networks that are not public, and to which files are put all the same"`
+}
+
+// networks reads a list of addresses and networks.
+func networks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p)
+			continue
+		}
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no address and no network", text)
+		}
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return out, nil
+}
+
+// server gives the domain of the server's people.
+func (s *options) server() string {
+	switch {
+	case s.Server != "":
+		return s.Server
+	case s.Mode == modeClient:
+		return s.account.Domainpart()
+	case len(s.Gateway.Local) > 0:
+		return s.Gateway.Local[0]
+	}
+	if _, parent, ok := strings.Cut(s.Domain, "."); ok {
+		return parent
+	}
+	return s.Domain
+}
+
 // registration is a word of gatewayOptions.Registration.
 type registration string
 
@@ -133,23 +195,6 @@ func addresses(f *faults, key string, list []string, domains bool) {
 	}
 }
 
-// private gives allow_private as networks.
-func (s *options) private() ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, text := range s.Private {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			out = append(out, p)
-			continue
-		}
-		a, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no address and no network", text)
-		}
-		out = append(out, netip.PrefixFrom(a, a.BitLen()))
-	}
-	return out, nil
-}
-
 // checkGateway looks at what only matters to a gateway.
 func (s *options) checkGateway(f *faults, cfg sdk.Config) {
 	if cfg.Gateway != "" && s.Mode != modeComponent {
@@ -165,8 +210,18 @@ func (s *options) checkGateway(f *faults, cfg sdk.Config) {
 	}
 	addresses(f, "gateway.users", s.Gateway.Users, true)
 	addresses(f, "gateway.admins", s.Gateway.Admins, false)
-	if _, err := s.private(); err != nil {
-		f.add("allow_private", err.Error(), `write for example "10.0.0.0/8"`)
+	for key, list := range map[string][]string{"allow_private": s.Private, "upload.allow": s.Upload.Allow} {
+		if _, err := networks(list); err != nil {
+			f.add(key, err.Error(), `write for example "10.0.0.0/8"`)
+		}
+	}
+	for key, text := range map[string]*string{"server": &s.Server, "upload.service": &s.Upload.Service} {
+		j, err := packet.ParseJID(*text)
+		if err != nil || j.Localpart() != "" || j.Resourcepart() != "" {
+			f.add(key, fmt.Sprintf("%q is no domain", *text), `write for example "example.org"`)
+			continue
+		}
+		*text = j.String()
 	}
 }
 
@@ -174,6 +229,7 @@ func (s *options) checkGateway(f *faults, cfg sdk.Config) {
 func defaults() options {
 	return options{
 		Mode: modeComponent, Nick: "bridge", Resource: "bridgehost", Idle: 24 * time.Hour, SelfPing: 5 * time.Minute, Timeout: 20 * time.Second,
+		Approve: approval(account.ApprovePlaces), Media: "link", Upload: uploadOptions{MaxSize: 64 << 20},
 		TLS:     tlsOptions{Plaintext: "loopback"},
 		Gateway: gatewayOptions{Registration: "optional", Network: "bridgehost", Name: "bridgehost", Example: "bob@example.net"},
 		Limits:  limits{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},

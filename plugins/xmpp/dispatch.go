@@ -54,6 +54,9 @@ func (l *link) room(address string) *muc.Room {
 
 // message takes every message that comes in.
 func (l *link) message(ctx context.Context, m *packet.Message) {
+	if l.granted != nil && l.granted.HandleMessage(m) || l.account != nil && l.account.HandleMessage(m) {
+		return
+	}
 	if i, ok := muc.ReadInvitation(m); ok && l.itself(m.To) {
 		l.invited(ctx, m, i)
 		return
@@ -62,6 +65,11 @@ func (l *link) message(ctx context.Context, m *packet.Message) {
 		r.HandleMessage(ctx, m)
 		return
 	}
+	l.conversation(ctx, m)
+}
+
+// conversation takes a message that is of no room.
+func (l *link) conversation(ctx context.Context, m *packet.Message) {
 	if l.contacts != nil && l.contacts.HandleMessage(ctx, m) || l.social.HandleMessage(ctx, m) || l.chats.HandleMessage(ctx, m) {
 		return
 	}
@@ -105,6 +113,9 @@ func (l *link) direct(ctx context.Context, m *packet.Message, condition string) 
 func (l *link) presence(ctx context.Context, p *packet.Presence) {
 	if r := l.room(p.From); r != nil {
 		r.HandlePresence(ctx, p)
+		return
+	}
+	if l.account != nil && l.account.HandlePresence(ctx, p) {
 		return
 	}
 	if l.contacts != nil && !l.service.HandlePresence(ctx, p) {

@@ -61,12 +61,12 @@ func Diagnose(ctx context.Context, cfg sdk.Config, d DiagnoseOptions) (*Report, 
 	} else {
 		o.Stream.Mode, o.Stream.Domain, o.Stream.User, o.Stream.Secret = stream.Client, s.account.Domainpart(), s.account.Localpart(), s.Password
 	}
-	if d.Server == "" && len(s.Gateway.Local) > 0 {
-		o.Server = s.Gateway.Local[0]
+	if d.Server == "" {
+		o.Server = s.server()
 	}
-	private, err := s.private()
+	private, err := networks(s.Upload.Allow)
 	if err != nil {
-		return nil, &sdk.ConfigError{Faults: []sdk.Fault{{Key: "allow_private", Problem: err.Error(), Remedy: `write for example "10.0.0.0/8"`}}}
+		return nil, &sdk.ConfigError{Faults: []sdk.Fault{{Key: "upload.allow", Problem: err.Error(), Remedy: `write for example "10.0.0.0/8"`}}}
 	}
 	o.Guard = netguard.New(private...)
 	if s.TLS.CAFile != "" {

@@ -184,7 +184,8 @@ func (l *link) Run(ctx context.Context) error {
 	var once sync.Once
 	var broken error
 	wg.Go(func() { l.report(ctx) })
-	l.run(rooms, &wg, func(err error) {
+	var goodbyes sync.WaitGroup // parts that say something at their end
+	l.run(rooms, &goodbyes, func(err error) {
 		once.Do(func() { broken = err })
 		endRooms()
 	})
@@ -192,6 +193,7 @@ func (l *link) Run(ctx context.Context) error {
 	wg.Go(func() {
 		<-rooms.Done()
 		l.endRooms()
+		goodbyes.Wait()
 		endStream()
 	})
 	err := l.sess.Run(streamCtx, stream.Handler{Message: l.message, Presence: l.presence, IQ: l.request})
@@ -199,6 +201,7 @@ func (l *link) Run(ctx context.Context) error {
 	cancel()
 	wg.Wait()
 	l.fetch.Close()
+	l.upload.Close()
 	switch {
 	case broken != nil:
 		return broken
@@ -298,14 +301,27 @@ func (l *link) Deliver(ctx context.Context, batch []sdk.Delivery) ([]sdk.Receipt
 		ctx, cancel = context.WithDeadline(ctx, d.Add(-time.Second))
 		defer cancel()
 	}
+	ready, later := l.rehost(ctx, batch)
+	var receipts []sdk.Receipt
+	if len(ready) > 0 {
+		receipts = l.deliver(ctx, ready)
+	}
+	if later != nil {
+		receipts = append(receipts, refuse(batch[len(ready):], later)...)
+	}
+	return receipts, nil
+}
+
+// deliver hands a batch to what its place is.
+func (l *link) deliver(ctx context.Context, batch []sdk.Delivery) []sdk.Receipt {
 	if receipts, ok := l.elsewhere(ctx, batch); ok {
-		return receipts, nil
+		return receipts
 	}
 	l.mu.Lock()
 	e := l.rooms[l.names[batch[0].Place]]
 	l.mu.Unlock()
 	if e == nil {
-		return refuse(batch, sdk.Errorf(sdk.NotFound, "deliver to "+string(batch[0].Place), "no place of link %s", l.id)), nil
+		return refuse(batch, sdk.Errorf(sdk.NotFound, "deliver to "+string(batch[0].Place), "no place of link %s", l.id))
 	}
-	return e.room.Deliver(ctx, batch), nil
+	return e.room.Deliver(ctx, batch)
 }

@@ -5,17 +5,22 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"gosrc.io/xmpp/stanza"
 
+	"bridgehost/plugins/xmpp/internal/account"
 	"bridgehost/plugins/xmpp/internal/address"
 	"bridgehost/plugins/xmpp/internal/chat"
 	"bridgehost/plugins/xmpp/internal/contact"
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/privilege"
+	"bridgehost/plugins/xmpp/internal/queue"
 	"bridgehost/plugins/xmpp/internal/service"
 	"bridgehost/plugins/xmpp/internal/social"
+	"bridgehost/plugins/xmpp/internal/social/pubsub"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/plugins/xmpp/internal/upload"
 	"bridgehost/sdk"
@@ -30,19 +35,37 @@ type parts struct {
 	service  *service.Service
 	users    *service.Users
 	gate     *address.Component
+	asks     *queue.Queue // follows that are told to the other network
 	fetch    *upload.Guarded
+	upload   *upload.Uploader
+	granted  *privilege.Entity // nil where the link is an account
+	account  *account.Account  // nil where the link is a component
 }
+
+// website names the software in capabilities (XEP-0115 §4).
+const website = "https://bridgehost.example/"
+
+// maxAsks bounds the follows that wait to be told.
+const maxAsks = 1024
 
 // maxUsers bounds the people whose registration is kept.
 const maxUsers = 20_000
 
 // newParts makes the parts of a link.
 func (l *link) newParts(cfg sdk.Config) error {
-	private, err := l.s.private()
+	private, err := networks(l.s.Private)
+	if err != nil {
+		return err
+	}
+	uploads, err := networks(l.s.Upload.Allow)
 	if err != nil {
 		return err
 	}
 	l.parts.fetch = upload.NewGuarded(netguard.New(private...), 10*time.Second, "bridgehost/"+Version)
+	l.parts.upload = upload.New((*sender)(l.sess), upload.Options{
+		Server: l.s.server(), Service: l.s.Upload.Service, Guard: netguard.New(uploads...), Plain: l.s.Upload.Plaintext,
+		Fetcher: l.parts.fetch, Foreign: l.s.Media == mediaUpload, Dir: cfg.Dir, MaxSize: int64(l.s.Upload.MaxSize), Now: time.Now,
+	})
 	o := chat.Options{
 		Tag: l.tag(), Resource: l.s.Resource, Link: cfg.Link, Peer: cfg.Gateway, Own: l.own(),
 		MaxText: int(l.s.Limits.MaxText), Now: time.Now, Log: l.host.Log(),
@@ -52,6 +75,9 @@ func (l *link) newParts(cfg sdk.Config) error {
 	}
 	if l.s.Mode == modeComponent {
 		o.From = l.s.Domain + "/" + l.s.Resource
+		l.parts.granted = privilege.New((*sender)(l.sess), privilege.Options{
+			Component: l.s.Domain, Servers: append([]string{l.s.server()}, l.s.Gateway.Local...), Log: l.host.Log(),
+		})
 	}
 	if cfg.Gateway != "" {
 		gate := address.Component{Domain: l.s.Domain, Local: l.s.Gateway.Local}
@@ -61,10 +87,13 @@ func (l *link) newParts(cfg sdk.Config) error {
 		}
 		l.parts.users, o.Allow, so.Consents = users, allow, allow
 		l.parts.contacts = contact.New(contact.Options{
-			Address: gate, Peer: cfg.Gateway, Resource: l.s.Resource, Features: append(chat.Features(), social.Features()...),
+			Address: gate, Peer: cfg.Gateway, Resource: l.s.Resource, Nodes: []string{pubsub.NSMicroblog}, Caps: website, Features: append(chat.Features(), social.Features()...),
 			Hide: l.s.Gateway.HidePresence, Allow: allow, Fetch: avatars{l.parts.fetch}, Now: time.Now, Log: l.host.Log(),
-		}, (*sender)(l.sess), l.host)
+		}, (*sender)(l.sess), followers{l.host, l})
+		so.Follows, so.Subscribed = l.follows, l.subscribed
+		l.parts.asks = queue.New(l.host, maxAsks, nil, l.host.Log())
 		o.Gateway, l.parts.gate = &gate, &gate
+		o.Name = func(bare string) string { return l.contacts.Actor(bare).Name }
 		l.parts.service = service.New(service.Options{
 			Address: gate, Type: l.s.Gateway.Network, Name: l.s.Gateway.Name, Resource: l.s.Resource, Example: l.s.Gateway.Example,
 			Registration: service.Registration(l.s.Gateway.Registration), May: l.s.may, Admins: l.s.Gateway.Admins,
@@ -81,6 +110,12 @@ func (l *link) newParts(cfg sdk.Config) error {
 			}
 			return gate.Foreign(j)
 		}
+	}
+	if l.s.Mode == modeClient {
+		l.parts.account = account.New(account.Options{
+			JID: l.own(), Approval: account.Approval(l.s.Approve), Talks: func(bare string) bool { return l.chats.Talks(bare) },
+			Take: l.conversation, Now: time.Now, Log: l.host.Log(),
+		}, (*sender)(l.sess), l.host.Store())
 	}
 	l.parts.chats = chat.New(o, (*sender)(l.sess), l.host)
 	l.parts.social = social.New(so, (*sender)(l.sess), l.host)
@@ -116,6 +151,30 @@ func (a avatars) Fetch(ctx context.Context, url string, limit int64) ([]byte, st
 	return data, mediaType, nil
 }
 
+// rehost gives files an address on our server: those that have none, and all
+// where the operator wants that. A file that waiting may help makes its delivery,
+// and those after it, be tried again.
+func (l *link) rehost(ctx context.Context, batch []sdk.Delivery) (ready []sdk.Delivery, later *sdk.Error) {
+	for i := range batch {
+		ev := &batch[i].Event
+		it := ev.Item()
+		if it == nil || !slices.ContainsFunc(it.Media, func(m sdk.Media) bool { return m.URL == "" || l.s.Media == mediaUpload }) {
+			continue
+		}
+		from := ""
+		if l.s.Mode == modeComponent {
+			from = l.s.Domain
+		}
+		media, err := l.parts.upload.RehostAll(ctx, from, it.Media)
+		if err != nil {
+			return batch[:i], err
+		}
+		it.Media = media
+		batch[i].Event = ev.WithItem(*it)
+	}
+	return batch, nil
+}
+
 // run runs the parts until ctx ends.
 func (p *parts) run(ctx context.Context, wg *sync.WaitGroup, failed func(error)) {
 	wg.Go(func() { p.chats.Run(ctx) })
@@ -124,7 +183,15 @@ func (p *parts) run(ctx context.Context, wg *sync.WaitGroup, failed func(error))
 			failed(fmt.Errorf("run pubsub: %w", err))
 		}
 	})
+	if p.account != nil {
+		wg.Go(func() {
+			if err := p.account.Run(ctx); err != nil && ctx.Err() == nil {
+				failed(fmt.Errorf("run account: %w", err))
+			}
+		})
+	}
 	if p.contacts != nil {
+		wg.Go(func() { p.asks.Run(ctx) })
 		wg.Go(func() {
 			if err := p.contacts.Run(ctx); err != nil && ctx.Err() == nil {
 				failed(fmt.Errorf("run contacts: %w", err))
@@ -141,6 +208,9 @@ func (p *parts) run(ctx context.Context, wg *sync.WaitGroup, failed func(error))
 // up tells the parts that the stream is up.
 func (p *parts) up(resumed bool) {
 	p.social.StreamUp(resumed)
+	if p.account != nil {
+		p.account.StreamUp(resumed)
+	}
 	if p.contacts != nil {
 		p.contacts.StreamUp(resumed)
 	}
@@ -149,6 +219,10 @@ func (p *parts) up(resumed bool) {
 // down tells the parts that it is not.
 func (p *parts) down() {
 	p.social.StreamDown()
+	p.upload.Forget()
+	if p.granted != nil {
+		p.granted.Forget()
+	}
 	if p.contacts != nil {
 		p.contacts.StreamDown()
 	}
@@ -180,7 +254,12 @@ func (l *link) Resolve(ctx context.Context, address string) (sdk.Resolved, error
 
 // Inform implements sdk.Informed.
 func (l *link) Inform(ctx context.Context, outcomes []sdk.Outcome) error {
-	return l.parts.chats.Inform(ctx, outcomes)
+	if l.contacts != nil {
+		for _, o := range outcomes {
+			l.contacts.Inform(ctx, o)
+		}
+	}
+	return l.chats.Inform(ctx, outcomes)
 }
 
 // elsewhere delivers what is for no room, and reports false for what is.
@@ -253,6 +332,7 @@ func (l *link) toContacts(ctx context.Context, run []sdk.Delivery) []sdk.Receipt
 		if r.Err != nil && r.Err.Kind.Temporary() {
 			return append(out, refuse(run[i+1:], r.Err)...)
 		}
+		l.unfollowed(&run[i])
 	}
 	return out
 }

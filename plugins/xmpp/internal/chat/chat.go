@@ -56,7 +56,7 @@ type Options struct {
 	Parts     int // most messages of one item; 0 = 8
 	// Allow decides whether a person, a bare JID, may talk through the gateway; nil = everybody may.
 	Allow func(bare string) bool
-	// Name gives a person's display name, empty when it is not known; nil = never known.
+	// Name gives a person's display name, empty when it is not known; nil = never known. It must not wait.
 	Name func(bare string) string
 
 	Now func() time.Time
@@ -123,6 +123,14 @@ func (c *Chats) SetPlaces(places map[string]sdk.RemoteID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.places = places
+}
+
+// Talks reports whether a route talks with a person, a bare JID.
+func (c *Chats) Talks(bare string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.places[bare]
+	return ok
 }
 
 // Features are what the addresses of conversations understand, for disco#info.

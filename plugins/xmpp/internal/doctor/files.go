@@ -68,7 +68,7 @@ func (f fileCheck) failed(service string, fault *sdk.Error) {
 		f.r.add("upload-read", service, Fail, "uploads would go to "+blocked.Addr+", which is no public address, so the bridge refuses",
 			prosody("the global part", `http_external_url = "https://upload.`+f.o.Server+`/"`),
 			ejabberd("modules:", "mod_http_upload:", `  put_url: "https://@HOST@:5443/upload"`),
-			Remedy{Server: "bridgehost", Where: "[link." + f.o.Link + ".config]", Lines: []string{`allow_private = ["` + hostOf(blocked.Addr) + `"]`}, Remark: "if that is the machine of your own server."})
+			Remedy{Server: "bridgehost", Where: "[link." + f.o.Link + ".config.upload]", Lines: []string{`allow = ["` + hostOf(blocked.Addr) + `"]`}, Remark: "if that is the machine of your own server."})
 	case fault.Kind == sdk.Forbidden, fault.Kind == sdk.Unsupported:
 		f.r.add("upload-read", service, Fail, "does not let the bridge upload: "+said(fault),
 			prosody(`Component "`+service+`" "http_file_share"`, fmt.Sprintf("http_file_share_access = { %q, %q }", f.o.Server, f.o.Stream.Domain)),

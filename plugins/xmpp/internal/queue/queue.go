@@ -50,6 +50,16 @@ func (q *Queue) Put(ctx context.Context, ev sdk.Event) error {
 	}
 }
 
+// TryPut adds an event, and reports false where the queue is full.
+func (q *Queue) TryPut(ev sdk.Event) bool {
+	select {
+	case q.events <- ev:
+		return true
+	default:
+		return false
+	}
+}
+
 // Run hands events to the host until ctx ends; then it makes one last attempt
 // with what is left.
 func (q *Queue) Run(ctx context.Context) {
