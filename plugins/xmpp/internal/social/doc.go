@@ -66,6 +66,10 @@ type Options struct {
 	// Subscribed is told when a local user begins or ends a subscription to the
 	// microblog of a foreign actor. It must not block. May be nil.
 	Subscribed func(own, foreign string, on bool)
+	// AsUser sends a request in the name of a local user (From), where the server
+	// grants that (XEP-0356), and fails elsewhere. With it, posts of local users get
+	// their attachments nodes when a foreign actor reacts. May be nil.
+	AsUser func(ctx context.Context, iq *packet.IQ) (*packet.IQ, error)
 	// Consents reports whether the comments and reactions of a local user, whose
 	// own feed nobody follows, may cross. nil: they may.
 	Consents func(own string) bool

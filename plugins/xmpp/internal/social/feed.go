@@ -256,10 +256,41 @@ func (s *Social) react(ctx context.Context, virtual string, c sdk.ReactionsSet, 
 		payload = pubsub.Publish(attach.Node(target), pubsub.Item{ID: virtual, Payload: e}, nil)
 	}
 	_, err := s.ask(ctx, virtual, target.Service, "set", payload)
+	var e *packet.Error
+	// Prosody says forbidden of a PEP node that is not there.
+	if errors.As(err, &e) && (e.Condition == "item-not-found" || e.Condition == "forbidden") && !set.Empty() && s.openAttachments(ctx, target) {
+		_, err = s.ask(ctx, virtual, target.Service, "set", payload)
+	}
 	if err = refused(err, &target); err == nil && target.IsZero() && !set.Empty() {
 		lose(r, sdk.LossReaction, "the post's service takes no attachments from here")
 	}
 	return err
+}
+
+// openAttachments makes the attachments node of a local user's post, in the user's
+// name: only the post's publisher may (XEP-0470 §4.1.1). It shows as much as the
+// post does. It reports false where that is not granted or not possible.
+func (s *Social) openAttachments(ctx context.Context, target pubsub.Address) bool {
+	if s.o.AsUser == nil || !target.PEP() {
+		return false
+	}
+	access, err := s.nodeAccess(ctx, target.NodeOnly())
+	if err != nil || access == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, iqTimeout)
+	defer cancel()
+	node := target.NodeOnly()
+	node.Node = attach.Node(target)
+	answer, err := s.o.AsUser(ctx, &packet.IQ{Attrs: packet.Attrs{From: target.Service, To: target.Service, Type: "set"}, Payload: pubsub.Create(node.Node, map[string]string{
+		"pubsub#access_model": access, "pubsub#publish_model": "open", "pubsub#persist_items": "true", "pubsub#max_items": "max",
+	})})
+	if err != nil || answer.Type == "error" {
+		s.o.Log.Debug("attachments node not made", "error", err)
+		return false
+	}
+	s.due(node, s.o.Now()) // others may attach, too
+	return true
 }
 
 // share writes a repeat: the entry as it was, by its author, with a link to where

@@ -309,7 +309,7 @@ func (s *Social) gone(ctx context.Context, src *source, id string) error {
 	if src.own != "" && was.Actor == "" {
 		return nil
 	}
-	ev := sdk.Event{Time: s.o.Now(), Dedup: key("r", at.URI()), Actor: s.actor(src, was.Actor), Place: sdk.Ref{ID: s.placeOf(src, was.Actor)}}
+	ev := sdk.Event{Time: s.o.Now(), Dedup: key("r", at.URI()+was.Hash), Actor: s.actor(src, was.Actor), Place: sdk.Ref{ID: s.placeOf(src, was.Actor)}}
 	switch {
 	case strings.HasPrefix(src.at.Node, pubsub.AttachPrefix):
 		if was.Actor == "" {

@@ -13,6 +13,7 @@ import (
 
 	"bridgehost/internal/itest"
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/privilege"
 	"bridgehost/plugins/xmpp/internal/social/attach"
 	"bridgehost/plugins/xmpp/internal/social/pubsub"
 	"bridgehost/plugins/xmpp/internal/stream"
@@ -30,6 +31,8 @@ type live struct {
 	events  []sdk.Event
 	reports []sdk.Report
 	more    chan struct{}
+	entity  *privilege.Entity
+	granted chan struct{} // the server has said what it grants
 }
 
 func (r *live) Send(ctx context.Context, p packet.Stanza) error { return r.sess.Send(ctx, p) }
@@ -106,7 +109,8 @@ func (r *live) report(place sdk.RemoteID, state sdk.State) {
 func startReal(t *testing.T, srv *itest.Server) *live {
 	t.Helper()
 	const own = "ap.xmpp.test"
-	r := &live{t: t, srv: srv, kv: &memoryKV{m: map[string][]byte{}}, more: make(chan struct{})}
+	r := &live{t: t, srv: srv, kv: &memoryKV{m: map[string][]byte{}}, more: make(chan struct{}), granted: make(chan struct{}, 8)}
+	r.entity = privilege.New(r, privilege.Options{Component: own, Servers: []string{srv.Domain}})
 	up := make(chan struct{}, 8)
 	opt := stream.Options{
 		Mode: stream.Component, Domain: own, Secret: "secret", Address: srv.Component, Plaintext: stream.PlaintextLoopback,
@@ -140,14 +144,21 @@ func startReal(t *testing.T, srv *itest.Server) *live {
 			}
 			return strings.ReplaceAll(local, `\40`, "@"), nil
 		},
+		AsUser:  r.entity.IQ,
 		Follows: func(user, _ string) bool { return strings.HasPrefix(user, "friend@") },
 	}, r, r)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		h := stream.Handler{
-			Message: func(ctx context.Context, m *packet.Message) { r.HandleMessage(ctx, m) },
-			IQ:      func(ctx context.Context, iq *packet.IQ) bool { return r.HandleIQ(ctx, iq) },
+			Message: func(ctx context.Context, m *packet.Message) {
+				if r.entity.HandleMessage(m) {
+					r.granted <- struct{}{}
+					return
+				}
+				r.HandleMessage(ctx, m)
+			},
+			IQ: func(ctx context.Context, iq *packet.IQ) bool { return r.HandleIQ(ctx, iq) },
 		}
 		if err := sess.Run(ctx, h); err != nil && ctx.Err() == nil {
 			t.Error(err)
@@ -433,4 +444,36 @@ func TestRealFeedForContacts(t *testing.T) {
 			t.Fatalf("event %+v", ev)
 		}
 	})
+}
+
+// TestRealReactionToALocalPost has a foreign actor react to a post on a user's PEP
+// service: a loss, unless the server lets the component act for its users.
+func TestRealReactionToALocalPost(t *testing.T) {
+	for name, privileged := range map[string][]string{"granted": {"ap.xmpp.test"}, "not granted": nil} {
+		t.Run(name, func(t *testing.T) {
+			srv := itest.Prosody(t, itest.Options{
+				Users: map[string]string{"romeo": "r"}, Components: map[string]string{"ap.xmpp.test": "secret"}, Privileged: privileged,
+			})
+			romeo := itest.Slix(t, srv.Account("romeo"))
+			if _, err := romeo.Publish("", pubsub.NSMicroblog, "p1", post("hello", ""), map[string]string{"pubsub#access_model": "open"}); err != nil {
+				t.Fatal(err)
+			}
+			r := startReal(t, srv)
+			if privileged != nil {
+				<-r.granted
+			}
+			target := pubsub.Address{Service: srv.JID("romeo"), Node: pubsub.NSMicroblog, Item: "p1"}
+			rec := r.Deliver(t.Context(), []sdk.Delivery{{ID: "d", Place: "* bob@m.example", Event: sdk.Event{
+				Actor:  sdk.Actor{Name: "Bob", Home: sdk.Ref{Link: "fedi", ID: "bob@m.example"}},
+				Change: sdk.ReactionsSet{Target: sdk.Target{Remote: sdk.RemoteID(target.URI())}, Reactions: []string{attach.Noticed}},
+			}}})[0]
+			if rec.Err != nil || len(rec.Loss) > 0 != (privileged == nil) {
+				t.Fatalf("receipt %+v", rec)
+			}
+			items, _, err := romeo.Items("", attach.Node(target), itest.Range{})
+			if privileged != nil && (err != nil || len(items) != 1 || items[0].ID != `bob\40m.example@ap.xmpp.test` || !strings.Contains(items[0].XML, "noticed")) {
+				t.Errorf("attachments %+v, %v", items, err)
+			}
+		})
+	}
 }

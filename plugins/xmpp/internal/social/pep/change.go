@@ -101,7 +101,7 @@ func (s *Service) publishComment(ctx context.Context, r *request) (xmltok.Elemen
 		return xmltok.Element{}, err
 	}
 	xml := string(r.Items[0].Payload.Standalone())
-	ev := s.event(r.user, sdk.ItemCreated{Item: it}, "c:"+at.URI())
+	ev := s.event(r.user, sdk.ItemCreated{Item: it}, "c:"+at.URI()+xml)
 	if exists {
 		if it.Edited.IsZero() {
 			it.Edited = now
@@ -217,7 +217,7 @@ func (s *Service) retract(ctx context.Context, r *request) (xmltok.Element, erro
 			return xmltok.Element{}, err
 		}
 	} else {
-		ev := s.event(r.user, sdk.ItemRetracted{Target: sdk.Target{Remote: s.remote(at, it)}}, "r:"+at.URI())
+		ev := s.event(r.user, sdk.ItemRetracted{Target: sdk.Target{Remote: s.remote(at, it)}}, "r:"+at.URI()+it.XML)
 		if err := s.o.Host.Publish(ctx, ev); err != nil {
 			return xmltok.Element{}, fmt.Errorf("publish retraction of comment: %w", err)
 		}

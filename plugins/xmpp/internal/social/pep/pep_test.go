@@ -500,3 +500,20 @@ func BenchmarkItems(b *testing.B) {
 		}
 	}
 }
+
+func TestIDsMayBeUsedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.post("p1", "hello", Open)
+	node := "urn:xmpp:microblog:0:comments/p1"
+	keys := map[string]bool{}
+	for _, text := range []string{"one", "two"} {
+		w.want(w.pubsub(romeo, "set", `<publish node='`+node+`'><item id='c'>`+strings.ReplaceAll(entry, "Nice", text)+`</item></publish>`), "type='result'")
+		w.want(w.pubsub(romeo, "set", `<retract node='`+node+`'><item id='c'/></retract>`), "type='result'")
+	}
+	for _, ev := range w.events {
+		keys[ev.Dedup] = true
+	}
+	if len(w.events) != 4 || len(keys) != 4 {
+		t.Errorf("%d events with %d keys", len(w.events), len(keys))
+	}
+}

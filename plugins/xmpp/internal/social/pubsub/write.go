@@ -89,6 +89,18 @@ func Publish(node string, it Item, options map[string]string) xmltok.Element {
 	return must(&w)
 }
 
+// Create makes a node with a configuration (XEP-0060 §8.1.3).
+func Create(node string, config map[string]string) xmltok.Element {
+	f := Form{Type: FormConfig}
+	for _, name := range sortedKeys(config) {
+		f.Set(name, config[name])
+	}
+	var w xmltok.Writer
+	w.Start(NS, "pubsub").Start(NS, "create", xmltok.A("node", node)).End().Start(NS, "configure")
+	f.write(&w, "submit")
+	return must(&w)
+}
+
 // Retract takes an item back and tells the subscribers (XEP-0060 §7.2).
 func Retract(node, id string) xmltok.Element {
 	var w xmltok.Writer
