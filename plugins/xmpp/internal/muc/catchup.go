@@ -194,7 +194,8 @@ func (r *Room) from() (ask question, cut bool) {
 	case r.mark.ID != "":
 		return question{after: r.mark.ID}, false
 	default:
-		return question{start: r.mark.At}, false
+		// The archive was empty then, and its clock may be another.
+		return question{start: r.mark.At.Add(-overlap)}, false
 	}
 }
 

@@ -439,3 +439,18 @@ func TestUnusedIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestEmptyArchive shows that the first words in a room are heard that were said
+// after the link had been there, even where the server's clock is late.
+func TestEmptyArchive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		time.Sleep(time.Hour)
+		_, a := life(t, store, nil, nil, nil)
+		a.unheard("Juliet", "m1", "<body>first</body>")
+		a.list[0].stamp = time.Now().Add(-time.Minute)
+		if got, _ := life(t, store, a.list, nil, nil); got != "first" {
+			t.Errorf("heard %s", got)
+		}
+	})
+}
