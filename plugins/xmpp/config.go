@@ -36,6 +36,10 @@ type options struct {
 	Idle     time.Duration          `cfg:"puppet_idle" doc:"a puppet that says nothing for so long leaves; 0s = never"`
 	SelfPing time.Duration          `cfg:"self_ping" doc:"silence after which we ask whether we are still in a room; 0s = never"`
 	Timeout  time.Duration          `cfg:"timeout" doc:"how long a join or a reflection is waited for" min:"1s" max:"10m"`
+	CatchUp  time.Duration          `cfg:"catch_up_max_age" doc:"how far back a room's archive is read after a time without us; 0s = not at all"`
+	CatchMax int                    `cfg:"catch_up_max_count" doc:"most messages of one room that are read so" min:"1" max:"1000000"`
+	Members  bool                   `cfg:"members" doc:"tell other networks who comes into a room and who leaves"`
+	Bookmark bool                   `cfg:"bookmarks" doc:"client: note the rooms of routes among the account's bookmarks (XEP-0402)"`
 	TLS      tlsOptions             `cfg:"tls" doc:"encryption of the stream"`
 	Limits   limits                 `cfg:"limits" doc:"bounds"`
 	Rooms    map[string]roomOptions `cfg:"rooms" doc:"settings of single rooms, by address"`
@@ -229,6 +233,7 @@ func (s *options) checkGateway(f *faults, cfg sdk.Config) {
 func defaults() options {
 	return options{
 		Mode: modeComponent, Nick: "bridge", Resource: "bridgehost", Idle: 24 * time.Hour, SelfPing: 5 * time.Minute, Timeout: 20 * time.Second,
+		CatchUp: 7 * 24 * time.Hour, CatchMax: 10_000,
 		Approve: approval(account.ApprovePlaces), Media: "link", Upload: uploadOptions{MaxSize: 64 << 20},
 		TLS:     tlsOptions{Plaintext: "loopback"},
 		Gateway: gatewayOptions{Registration: "optional", Network: "bridgehost", Name: "bridgehost", Example: "bob@example.net"},
@@ -314,6 +319,9 @@ func (s *options) checkComponent(f *faults) {
 	if s.JID != "" {
 		f.add("jid", "is only for client links", `remove it, or write mode = "client"`)
 	}
+	if s.Bookmark {
+		f.add("bookmarks", "are only for client links", `remove it, or write mode = "client"`)
+	}
 	if s.Password != "" {
 		f.add("password", "is only for client links", `write secret instead, or mode = "client"`)
 	}
@@ -348,7 +356,7 @@ func (s *options) checkTimes(f *faults) {
 		key   string
 		value time.Duration
 		least time.Duration
-	}{{"puppet_idle", s.Idle, time.Minute}, {"self_ping", s.SelfPing, 10 * time.Second}} {
+	}{{"puppet_idle", s.Idle, time.Minute}, {"self_ping", s.SelfPing, 10 * time.Second}, {"catch_up_max_age", s.CatchUp, time.Minute}} {
 		if t.value != 0 && t.value < t.least {
 			f.add(t.key, t.value.String()+" is too short", "write at least "+t.least.String()+", or 0s for never")
 		}

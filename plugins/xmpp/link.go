@@ -130,6 +130,11 @@ func (l *link) roomOptions(p sdk.PlaceUse, j string) muc.Options {
 		Idle: l.s.Idle, SelfPing: l.s.SelfPing, Settle: l.s.Timeout, Store: l.host.Store(), Link: l.id,
 		Now: time.Now, Log: l.host.Log().With("room", j),
 	}
+	o.CatchUp = muc.CatchUp{MaxAge: l.s.CatchUp, MaxCount: l.s.CatchMax}
+	if l.s.CatchUp == 0 {
+		o.CatchUp.MaxAge = -1
+	}
+	o.Members, o.Bookmark = l.s.Members, l.s.Bookmark
 	if room.Nick != "" {
 		o.BotNick = convert.Nick(room.Nick)
 	}
