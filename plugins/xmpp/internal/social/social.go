@@ -17,8 +17,8 @@ import (
 
 // Bounds of what waits.
 const (
-	maxRequests = 256    // requests to virtual addresses; more are told to wait
-	maxEvents   = 512    // notifications; a node whose notification finds no room is read again
+	maxRequests = 128    // requests to virtual addresses; more are told to wait
+	maxEvents   = 128    // notifications; a node whose notification finds no room is read again
 	maxSources  = 20_000 // nodes that are read
 )
 
