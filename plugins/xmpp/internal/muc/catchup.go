@@ -51,9 +51,11 @@ func (r *Room) began() {
 }
 
 // unheard reports whether a message of the history has not crossed yet, in a
-// room that has no archive to tell. Called with mu held.
+// room that has no archive to tell. Of a room that is only being made nobody
+// knows yet whether it has one: a server that forgot the room in a crash may
+// still have its archive. Called with mu held.
 func (r *Room) unheard(h *heard) bool {
-	if r.about().record || r.replaySince.IsZero() || r.o.CatchUp.MaxAge < 0 || r.ours(h.m) {
+	if r.info == nil || r.info.record || r.replaySince.IsZero() || r.o.CatchUp.MaxAge < 0 || r.ours(h.m) {
 		return false
 	}
 	if r.o.Now().Sub(h.at) > r.o.CatchUp.MaxAge {

@@ -97,7 +97,10 @@ func (r *Room) learnt(ctx context.Context, got *info, epoch int) *sdk.Error {
 		return sdk.Errorf(sdk.Transient, "ask "+r.o.JID, "the connection was lost")
 	}
 	if got.exists {
-		r.info = got
+		unknown := r.info == nil
+		if r.info = got; unknown && r.bot.phase == in { // it was made by our coming, and can be asked only now
+			r.began()
+		}
 	}
 	var h heard
 	if was := r.title; was != "" && got.title != "" && got.title != was && r.listening(r.bot) {
