@@ -7,6 +7,7 @@ import (
 	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/muc"
 	"bridgehost/plugins/xmpp/internal/packet"
+	"bridgehost/plugins/xmpp/internal/social/pubsub"
 	"bridgehost/plugins/xmpp/internal/stream"
 	"bridgehost/sdk"
 )
@@ -70,7 +71,13 @@ func (l *link) message(ctx context.Context, m *packet.Message) {
 
 // conversation takes a message that is of no room.
 func (l *link) conversation(ctx context.Context, m *packet.Message) {
-	if l.contacts != nil && l.contacts.HandleMessage(ctx, m) || l.social.HandleMessage(ctx, m) || l.chats.HandleMessage(ctx, m) {
+	if l.contacts != nil && l.contacts.HandleMessage(ctx, m) || l.social.HandleMessage(ctx, m) {
+		return
+	}
+	if _, ok := m.Extension(pubsub.NSEvent, "event"); ok {
+		return // a notification of a node that nobody reads; its body, if any, is for people's clients
+	}
+	if l.chats.HandleMessage(ctx, m) {
 		return
 	}
 	l.direct(ctx, m, "service-unavailable")

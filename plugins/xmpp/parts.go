@@ -79,6 +79,9 @@ func (l *link) newParts(cfg sdk.Config) error {
 			Component: l.s.Domain, Servers: append([]string{l.s.server()}, l.s.Gateway.Local...), Log: l.host.Log(),
 		})
 	}
+	if l.granted != nil {
+		so.AsUser = l.granted.IQ
+	}
 	if cfg.Gateway != "" {
 		gate := address.Component{Domain: l.s.Domain, Local: l.s.Gateway.Local}
 		users := service.NewUsers(l.host.Store(), maxUsers)
