@@ -61,7 +61,7 @@ func check(t *testing.T, program, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const value = "a secret of the test, long enough"
+	const value = "a-secret-of-the-test-long-enough"
 	cmd := exec.CommandContext(t.Context(), program, "check", "-c", file)
 	cmd.Env = os.Environ()
 	for _, m := range secrets.FindAllStringSubmatch(text, -1) {
