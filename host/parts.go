@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"bridgehost/host/internal/filter"
@@ -113,11 +114,15 @@ func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web
 }
 
 // remoteHost names the server whose breaker a place shares with others: that of
-// a URL. A room or an account stands for itself, since its link reaches all of
+// a URL, such as https://example.org/inbox or inbox:https://example.org/inbox. A room or an account stands for itself, since its link reaches all of
 // them over one connection of its own, and a room that refuses us says nothing
 // about the other rooms of its server.
 func remoteHost(id sdk.RemoteID) string {
-	u, err := url.Parse(string(id))
+	text := string(id)
+	if kind, rest, ok := strings.Cut(text, ":"); ok && strings.Contains(rest, "://") && !strings.ContainsAny(kind, "/?#") {
+		text = rest
+	}
+	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
 		return string(id)
 	}

@@ -58,7 +58,12 @@ type Receipt struct {
 	Copies   []Copy   // what the item is called at this link now
 	Puppet   RemoteID // how the author appears at this link, when that is new
 	Loss     []Loss
-	Err      *Error
+	// Spread asks the host to deliver the same event to these places of the
+	// link as well, each in a lane of its own: a post goes to its followers'
+	// servers, and none of them waits for another. They are on disk before the
+	// delivery counts as done. At most 10,000; none when Err is set.
+	Spread []RemoteID
+	Err    *Error
 	// Unsent is set beside Err when the link knows that nothing was handed to
 	// the network, so that the next attempt is not Uncertain.
 	Unsent bool

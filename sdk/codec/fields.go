@@ -201,6 +201,7 @@ func (c *coder) receipt(r *sdk.Receipt) {
 	list(c, 4, &r.Loss, (*coder).loss)
 	c.errorField(5, &r.Err)
 	c.bool(6, &r.Unsent)
+	stringList(c, 7, &r.Spread)
 }
 
 func (c *coder) outcome(o *sdk.Outcome) {

@@ -103,6 +103,8 @@ func (c *coder) webRequest(r *web.Request) {
 	c.bytes(6, &r.Body)
 	c.addr(7, &r.Client)
 	c.digest(8, &r.Token)
+	c.string(9, &r.Target)
+	c.string(10, &r.Host)
 }
 
 func (c *coder) webResponse(r *web.Response) {

@@ -34,6 +34,8 @@ type Request struct {
 	Method string
 	Path   string // below Route.Prefix, without the token's segment; begins with a slash or is empty
 	Prefix string // of the route that took it
+	Target string // path and query as they came over the wire (RFC 9112 §3.2.1), for signatures; empty where a token was cut out
+	Host   string // as the client named it, with the port if any
 	Query  map[string][]string
 	Header map[string][]string // canonical names; Authorization and Cookie are left out
 	Body   []byte

@@ -58,7 +58,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit checks the request in the order: token, method, state of the link,
 // rate, size; and only then reads the body.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, m *mount) (*web.Request, *refusal) {
-	req := &web.Request{Method: r.Method, Prefix: m.route.Prefix, Client: clientAddr(r, g.opt.TrustedProxies)}
+	req := &web.Request{Method: r.Method, Prefix: m.route.Prefix, Client: clientAddr(r, g.opt.TrustedProxies), Host: r.Host}
 	rest := "/" + strings.TrimLeft(strings.TrimPrefix(r.URL.Path, strings.TrimSuffix(m.route.Prefix, "/")), "/")
 	if len(m.route.Tokens) > 0 {
 		digest, left, ref := checkToken(r, rest, m.route.Tokens)
@@ -66,6 +66,8 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, m *mount) (*web.
 			return nil, ref
 		}
 		req.Token, rest = digest, left
+	} else {
+		req.Target = r.URL.RequestURI()
 	}
 	if rest == "/" {
 		rest = ""

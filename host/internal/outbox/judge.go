@@ -9,6 +9,7 @@ import (
 
 	"bridgehost/host/internal/store"
 	"bridgehost/sdk"
+	"bridgehost/sdk/codec"
 )
 
 // outcome of one delivery of a batch.
@@ -174,6 +175,7 @@ func (o *Outbox) delivered(s *settlement, l *lane, p *pending, r *result) {
 			}
 			s.puppets[puppetKey{p.actor, l.place.Link}] = rc.Puppet
 		}
+		o.spread(s, l, p, rc.Spread)
 		if losses = rc.Loss; len(losses) > 0 {
 			text, err := json.Marshal(losses)
 			if err == nil {
@@ -183,6 +185,40 @@ func (o *Outbox) delivered(s *settlement, l *lane, p *pending, r *result) {
 	}
 	if p.ev.Want {
 		o.tell(s, l, p, sdk.OutcomeDelivered, "", losses)
+	}
+}
+
+// maxSpread bounds the places that one receipt names.
+const maxSpread = 10_000
+
+// spread writes the event down for further places. It becomes a row of the
+// journal of its own, since what waited for its turn in one lane would else come
+// with an old number into another that has gone on.
+func (o *Outbox) spread(s *settlement, l *lane, p *pending, to []sdk.RemoteID) {
+	if len(to) == 0 {
+		return
+	}
+	if len(to) > maxSpread {
+		o.deps.Log.Warn("receipt names too many places, the last ones are left out", "link", string(l.place.Link), "places", len(to))
+		to = to[:maxSpread]
+	}
+	audit, err := json.Marshal(map[string]any{"rules": []sdk.RouteID{p.rule}, "reason": "spread from " + l.place.String()})
+	if err != nil {
+		audit = []byte("{}") // strings always marshal
+	}
+	e := &store.Entry{
+		Event: p.ev, Body: codec.AppendEvent(nil, p.ev), Fate: store.FateRouted, Audit: string(audit),
+		Parent: &store.Entry{Seq: p.seq, ItemID: p.item}, Deliveries: make([]store.Delivery, 0, len(to)),
+	}
+	seen := make(map[sdk.RemoteID]bool, len(to))
+	for _, id := range to {
+		if id != "" && id != l.place.ID && !seen[id] {
+			seen[id] = true
+			e.Deliveries = append(e.Deliveries, store.Delivery{To: sdk.Ref{Link: l.place.Link, ID: id}, Rule: p.rule})
+		}
+	}
+	if len(e.Deliveries) > 0 {
+		s.Spread = append(s.Spread, e)
 	}
 }
 
@@ -368,6 +404,9 @@ func (o *Outbox) written(s *settlement) {
 	o.mu.Unlock()
 	if len(s.keys) > 0 {
 		copied(s.keys)
+	}
+	if len(s.Spread) > 0 {
+		o.Feed(s.Spread)
 	}
 	for link, outcomes := range s.outcomes {
 		o.deps.Inform(link, outcomes)

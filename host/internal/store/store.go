@@ -221,6 +221,7 @@ type Settlement struct {
 	Puppets []PuppetRow
 	Losses  []LossRow
 	Dead    []DeadRow
+	Spread  []*Entry // the same events for further places
 	// Outcomes are kept until the links that they are for have taken them.
 	Outcomes []OutcomeRow
 

@@ -3755,6 +3755,7 @@ type Receipt struct {
 	Loss          []*Loss                `protobuf:"bytes,4,rep,name=loss,proto3" json:"loss,omitempty"`
 	Err           *Error                 `protobuf:"bytes,5,opt,name=err,proto3,oneof" json:"err,omitempty"`
 	Unsent        bool                   `protobuf:"varint,6,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	Spread        []string               `protobuf:"bytes,7,rep,name=spread,proto3" json:"spread,omitempty"` // further places of the link that are to have the event
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3829,6 +3830,13 @@ func (x *Receipt) GetUnsent() bool {
 		return x.Unsent
 	}
 	return false
+}
+
+func (x *Receipt) GetSpread() []string {
+	if x != nil {
+		return x.Spread
+	}
+	return nil
 }
 
 // Outcome tells the link that published an event what became of it.
@@ -4889,6 +4897,8 @@ type WebRequest struct {
 	Body          []byte                 `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
 	Client        []byte                 `protobuf:"bytes,7,opt,name=client,proto3" json:"client,omitempty"` // 4 or 16 bytes of address, then the zone, if any
 	Token         []byte                 `protobuf:"bytes,8,opt,name=token,proto3" json:"token,omitempty"`   // SHA-256 digest; empty when the route has none
+	Target        string                 `protobuf:"bytes,9,opt,name=target,proto3" json:"target,omitempty"` // path and query as they came; empty where a token was cut out
+	Host          string                 `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4977,6 +4987,20 @@ func (x *WebRequest) GetToken() []byte {
 		return x.Token
 	}
 	return nil
+}
+
+func (x *WebRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *WebRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
 }
 
 // WebResponse answers a WebRequest.
@@ -5287,14 +5311,15 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x06public\x18\x03 \x01(\tR\x06public\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\x03R\x05after\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\x123\n" +
-	"\x06faults\x18\x06 \x03(\v2\x1b.bridgehost.plugin.v1.FaultR\x06faults\"\xf5\x01\n" +
+	"\x06faults\x18\x06 \x03(\v2\x1b.bridgehost.plugin.v1.FaultR\x06faults\"\x8d\x02\n" +
 	"\aReceipt\x12\x1a\n" +
 	"\bdelivery\x18\x01 \x01(\tR\bdelivery\x122\n" +
 	"\x06copies\x18\x02 \x03(\v2\x1a.bridgehost.plugin.v1.CopyR\x06copies\x12\x16\n" +
 	"\x06puppet\x18\x03 \x01(\tR\x06puppet\x12.\n" +
 	"\x04loss\x18\x04 \x03(\v2\x1a.bridgehost.plugin.v1.LossR\x04loss\x122\n" +
 	"\x03err\x18\x05 \x01(\v2\x1b.bridgehost.plugin.v1.ErrorH\x00R\x03err\x88\x01\x01\x12\x16\n" +
-	"\x06unsent\x18\x06 \x01(\bR\x06unsentB\x06\n" +
+	"\x06unsent\x18\x06 \x01(\bR\x06unsent\x12\x16\n" +
+	"\x06spread\x18\a \x03(\tR\x06spreadB\x06\n" +
 	"\x04_err\"\xea\x01\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05dedup\x18\x01 \x01(\tR\x05dedup\x12\x16\n" +
@@ -5384,7 +5409,7 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\bmax_body\x18\x03 \x01(\x03R\amaxBody\x12\x16\n" +
 	"\x06tokens\x18\x04 \x03(\fR\x06tokens\x12\x1d\n" +
 	"\n" +
-	"per_minute\x18\x05 \x01(\x03R\tperMinute\"\xfc\x01\n" +
+	"per_minute\x18\x05 \x01(\x03R\tperMinute\"\xa8\x02\n" +
 	"\n" +
 	"WebRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
@@ -5394,7 +5419,10 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x06header\x18\x05 \x03(\v2\x1c.bridgehost.plugin.v1.HeaderR\x06header\x12\x12\n" +
 	"\x04body\x18\x06 \x01(\fR\x04body\x12\x16\n" +
 	"\x06client\x18\a \x01(\fR\x06client\x12\x14\n" +
-	"\x05token\x18\b \x01(\fR\x05token\"o\n" +
+	"\x05token\x18\b \x01(\fR\x05token\x12\x16\n" +
+	"\x06target\x18\t \x01(\tR\x06target\x12\x12\n" +
+	"\x04host\x18\n" +
+	" \x01(\tR\x04host\"o\n" +
 	"\vWebResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\x03R\x06status\x124\n" +
 	"\x06header\x18\x02 \x03(\v2\x1c.bridgehost.plugin.v1.HeaderR\x06header\x12\x12\n" +

@@ -7,9 +7,18 @@ import (
 // Settle implements outbox.Store.
 func (db *DB) Settle(s *store.Settlement, done func(error)) {
 	db.submit(always, &request{
-		op: "store receipts", weight: 1 + len(s.Copies) + len(s.Outcomes) + len(s.Done)/8, done: done,
+		op: "store receipts", weight: 1 + spreadWeight(s) + len(s.Copies) + len(s.Outcomes) + len(s.Done)/8, done: done,
 		run: func(w *writer) error { return w.settle(s) },
 	})
+}
+
+// spreadWeight is the weight of what is delivered further.
+func spreadWeight(s *store.Settlement) int {
+	n := 0
+	for _, e := range s.Spread {
+		n += 1 + len(e.Deliveries)/2
+	}
+	return n
 }
 
 const copySQL = `INSERT INTO mapping (link, remote, item, place, own, rule, made, rank) VALUES (?, ?, ?, ?, 1, ?, ?, ?)
@@ -31,6 +40,11 @@ func (w *writer) settle(s *store.Settlement) error {
 	}
 	if err := w.settleRest(s, now); err != nil {
 		return err
+	}
+	for _, e := range s.Spread {
+		if err := w.entry(e); err != nil {
+			return err
+		}
 	}
 	if err := w.over(s); err != nil {
 		return err
