@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -331,7 +332,7 @@ func TestPublicListenerWithTLS(t *testing.T) {
 		t.Errorf("status %d, want 404", code)
 	}
 	_, metrics := get(http.DefaultClient, "http://"+r.admin+"/metrics")
-	for _, want := range []string{"bridgehost_cert_expiry_timestamp_seconds{certificate=\"public\"} " + fmt.Sprintf("%.9e", float64(until.Unix())),
+	for _, want := range []string{"bridgehost_cert_expiry_timestamp_seconds{certificate=\"public\"} " + strconv.FormatFloat(float64(until.Unix()), 'g', -1, 64),
 		`bridgehost_plugin_up{plugin="a"} 1`, `bridgehost_queue_depth{plugin="b"} 0`, `bridgehost_http_requests_total{code="404",handler="none"} 1`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)
@@ -401,6 +402,36 @@ func TestHostThatCannotStart(t *testing.T) {
 	} {
 		if err := second(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestMetricsCount: what links publish and take is counted by link, kind and result.
+func TestMetricsCount(t *testing.T) {
+	r := start(t, t.TempDir(), twoLinks+oneRoute, 2)
+	r.links["a"].say(t, "m1", "hello", true)
+	r.links["a"].say(t, "m1", "hello", true)
+	receive(t, r.links["b"].got, "a delivery")
+	receive(t, r.links["a"].told, "its outcome")
+	r.links["b"].say(t, "m2", "nowhere", false)
+	resp, err := http.Get("http://" + r.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`bridgehost_events_total{direction="in",kind="item-created",plugin="a",result="stored"} 1`,
+		`bridgehost_events_total{direction="in",kind="item-created",plugin="a",result="duplicate"} 1`,
+		`bridgehost_events_total{direction="in",kind="item-created",plugin="b",result="unrouted"} 1`,
+		`bridgehost_events_total{direction="out",kind="item-created",plugin="b",result="delivered"} 1`,
+		`bridgehost_delivery_seconds_count{plugin="b"} 1`,
+	} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("metrics lack %s", want)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (h *Host) open(ctx context.Context) error {
 		return errors.Join(err, h.runtime.Close(), db.Close())
 	}
 	h.metrics = obs.New(h.opt.Version, obs.Gauges{Links: h.linkGauges, Queues: h.queueGauges, CertExpiry: h.certExpiry})
-	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Hears: h.informer.hears, Now: h.opt.Now, Log: h.log,
+	h.outbox = outbox.New(outbox.Deps{Store: db, Archive: db, Inform: h.informer.inform, Observe: h.metrics.Delivery, Hears: h.informer.hears, Now: h.opt.Now, Log: h.log,
 		Options: outbox.Options{MaxAge: time.Duration(h.config().Host.MaxAge), PoisonAfter: max(2, h.config().Host.CrashLimit-1)}})
 	h.filters = filter.New(filter.Options{Now: h.opt.Now})
 	h.sup = supervise.New(supervise.Options{
@@ -62,6 +62,7 @@ func (h *Host) open(ctx context.Context) error {
 	})
 	h.web = gateway.New(gateway.Options{TrustedProxies: h.config().HTTP.Proxies(), Observe: h.metrics.Request, Now: h.opt.Now, Log: h.log})
 	h.intake = intake.New(intake.Deps{Store: db, Queue: h.outbox, Filters: h.filters, Places: places{h.sup},
+		Observe: h.metrics.Published, Policy: h.metrics.Policy,
 		Inform: h.informer.inform, Hears: h.informer.hears, Now: h.opt.Now, Log: h.log})
 	h.intake.SetTable(table(h.config()))
 	return nil

@@ -59,7 +59,11 @@ type Deps struct {
 	Inform  func(link sdk.LinkID, outcomes []sdk.Outcome) // must not block; nil = nobody is told
 	// Hears says whether a link has the facet Informed: outcomes for others are
 	// not stored. It must not block; nil = all do.
-	Hears   func(link sdk.LinkID) bool
+	Hears func(link sdk.LinkID) bool
+	// Observe hears of each event that a link published, Policy of what filters and loop safety did. Neither
+	// may block; nil = nobody counts.
+	Observe func(link sdk.LinkID, kind sdk.ChangeKind, result string)
+	Policy  func(rule, action string)
 	Now     func() time.Time
 	Log     *slog.Logger
 	Options Options

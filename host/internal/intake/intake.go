@@ -40,6 +40,12 @@ func New(d Deps) *Intake {
 	if d.Hears == nil {
 		d.Hears = func(sdk.LinkID) bool { return true }
 	}
+	if d.Observe == nil {
+		d.Observe = func(sdk.LinkID, sdk.ChangeKind, string) {}
+	}
+	if d.Policy == nil {
+		d.Policy = func(string, string) {}
+	}
 	o := d.Options
 	o.MaxHops = cmp.Or(o.MaxHops, 1)
 	o.WaitReply = cmp.Or(o.WaitReply, 5*time.Second)
@@ -88,6 +94,11 @@ const (
 	verdictUnrouted
 )
 
+var verdictNames = [...]string{"none", "stored", "duplicate", "echo", "dropped", "held", "waiting", "unrouted"}
+
+// String gives the name used in metrics.
+func (v verdict) String() string { return verdictNames[v] }
+
 // Publish takes events of one link, all or none. It returns nil when they are
 // on disk, or need not be: repeated, echoes, without a route. Errors are of kind
 // Forbidden, Invalid or TooLarge for events that will never be taken, and
@@ -102,6 +113,7 @@ func (in *Intake) Publish(ctx context.Context, link sdk.LinkID, events []sdk.Eve
 		j, err := in.admit(link, &events[i], table)
 		if err != nil {
 			in.count.forbidden.Add(1)
+			in.deps.Observe(link, events[i].Kind(), "refused")
 			return err
 		}
 		if j != nil {
@@ -194,6 +206,8 @@ func (in *Intake) report(link sdk.LinkID, jobs []*job) {
 	var out []sdk.Outcome
 	for _, j := range jobs {
 		in.count.add(j.decided)
+		in.deps.Observe(link, j.ev.Kind(), j.decided.String())
+		in.policies(j)
 		switch j.decided {
 		case verdictDropped:
 			out = append(out, outcome(&j.ev, sdk.OutcomeDropped, j.reason))
@@ -203,6 +217,21 @@ func (in *Intake) report(link sdk.LinkID, jobs []*job) {
 	}
 	if len(out) > 0 {
 		in.deps.Inform(link, out)
+	}
+}
+
+// policies tells what filters and loop safety did with an event.
+func (in *Intake) policies(j *job) {
+	for i := range j.variants {
+		v := &j.variants[i]
+		for _, s := range v.res.Steps {
+			if s.Verb != sdk.Pass {
+				in.deps.Policy(string(s.Link), verbs[min(s.Verb, sdk.Hold)])
+			}
+		}
+		if v.stop != "" || len(v.res.Steps) == 0 && v.res.Verb == sdk.Drop {
+			in.deps.Policy(string(v.ways[0].Rule), "drop")
+		}
 	}
 }
 

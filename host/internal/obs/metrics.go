@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"bridgehost/sdk"
 )
 
 // Metrics are the figures that the host counts. Each lives in a registry of its
@@ -73,15 +75,17 @@ func New(version string, g Gauges) *Metrics {
 	return m
 }
 
-// Event counts an event of a link: direction is in or out, result is stored,
-// duplicate, echo, dropped, refused, delivered, dead, …
-func (m *Metrics) Event(link, direction, kind, result string) {
-	m.events.WithLabelValues(link, direction, kind, result).Inc()
+// Published counts an event that a link published; result is stored, duplicate,
+// echo, dropped, held, waiting, unrouted, or refused.
+func (m *Metrics) Published(link sdk.LinkID, kind sdk.ChangeKind, result string) {
+	m.events.WithLabelValues(string(link), "in", kind.String(), result).Inc()
 }
 
-// Delivered records how long a delivery took from storing to receipt.
-func (m *Metrics) Delivered(link string, took time.Duration) {
-	m.delivery.WithLabelValues(link).Observe(took.Seconds())
+// Delivery counts a delivery that is over, delivered or dead, and how long it
+// took from the storing of the event.
+func (m *Metrics) Delivery(link sdk.LinkID, kind sdk.ChangeKind, result string, took time.Duration) {
+	m.events.WithLabelValues(string(link), "out", kind.String(), result).Inc()
+	m.delivery.WithLabelValues(string(link)).Observe(took.Seconds())
 }
 
 // Policy counts what a filter or a rule did.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"bridgehost/sdk"
 )
 
 // exposed gives the metrics as Prometheus reads them.
@@ -38,8 +40,8 @@ func TestNamesAndValues(t *testing.T) {
 	m.Request("/hook/", 202)
 	m.Request("/hook/", 202)
 	m.Request("", 404)
-	m.Event("home", "in", "item-created", "stored")
-	m.Delivered("home", 30*time.Millisecond)
+	m.Published("home", sdk.KindItemCreated, "stored")
+	m.Delivery("home", sdk.KindItemCreated, "delivered", 30*time.Millisecond)
 	m.Policy("guard", "drop")
 	text := exposed(t, m)
 	for _, want := range []string{

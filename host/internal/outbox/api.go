@@ -48,7 +48,10 @@ type Deps struct {
 	Inform  func(link sdk.LinkID, outcomes []sdk.Outcome) // must not block; nil = nobody is told
 	// Hears says whether a link has the facet Informed: outcomes for others are
 	// not stored. It must not block; nil = all do.
-	Hears   func(link sdk.LinkID) bool
+	Hears func(link sdk.LinkID) bool
+	// Observe hears of each delivery that is over (result delivered or dead) and how long ago its event was
+	// stored. It must not block; nil = nobody counts.
+	Observe func(link sdk.LinkID, kind sdk.ChangeKind, result string, took time.Duration)
 	Now     func() time.Time
 	Log     *slog.Logger
 	Options Options

@@ -107,6 +107,7 @@ func (o *Outbox) collect(l *lane, b *batch) *settlement {
 	s.Lane = l.id
 	prefix := true
 	var over []int64
+	now := o.deps.Now()
 	for i := range b.items {
 		p, r := &b.items[i], &b.result[i]
 		if r.state == retry {
@@ -117,8 +118,10 @@ func (o *Outbox) collect(l *lane, b *batch) *settlement {
 		l.cleared(p.seq)
 		if r.state == dead {
 			o.buried(s, l, p, r)
+			o.deps.Observe(l.place.Link, p.ev.Kind(), "dead", now.Sub(p.created))
 		} else {
 			o.delivered(s, l, p, r)
+			o.deps.Observe(l.place.Link, p.ev.Kind(), "delivered", now.Sub(p.created))
 		}
 	}
 	if s.count = len(over); s.count == 0 {

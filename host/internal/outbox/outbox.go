@@ -60,6 +60,9 @@ func New(d Deps) *Outbox {
 	if d.Hears == nil {
 		d.Hears = func(sdk.LinkID) bool { return true }
 	}
+	if d.Observe == nil {
+		d.Observe = func(sdk.LinkID, sdk.ChangeKind, string, time.Duration) {}
+	}
 	o := d.Options
 	o.MaxAge = cmp.Or(o.MaxAge, 3*24*time.Hour)
 	o.BackoffMin = cmp.Or(o.BackoffMin, time.Second)
