@@ -55,8 +55,14 @@ func (l *link) room(address string) *muc.Room {
 
 // message takes every message that comes in.
 func (l *link) message(ctx context.Context, m *packet.Message) {
-	if l.granted != nil && l.granted.HandleMessage(m) || l.account != nil && l.account.HandleMessage(m) {
+	if l.granted != nil && l.granted.HandleMessage(m) {
 		return
+	}
+	if l.account != nil {
+		if l.account.HandleMessage(m) {
+			return
+		}
+		defer l.account.Handled(ctx, m)
 	}
 	if i, ok := muc.ReadInvitation(m); ok && l.itself(m.To) {
 		l.invited(ctx, m, i)

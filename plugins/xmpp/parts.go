@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -117,7 +118,8 @@ func (l *link) newParts(cfg sdk.Config) error {
 	if l.s.Mode == modeClient {
 		l.parts.account = account.New(account.Options{
 			JID: l.own(), Approval: account.Approval(l.s.Approve), Talks: func(bare string) bool { return l.chats.Talks(bare) },
-			Take: l.conversation, Now: time.Now, Log: l.host.Log(),
+			Take: l.conversation, After: func(ctx context.Context, done func()) error { return l.chats.After(ctx, done) },
+			MaxAge: cmp.Or(l.s.CatchUp, -1), MaxCount: l.s.CatchMax, Now: time.Now, Log: l.host.Log(),
 		}, (*sender)(l.sess), l.host.Store())
 	}
 	l.parts.chats = chat.New(o, (*sender)(l.sess), l.host)

@@ -7,15 +7,12 @@ package account
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
-	"bridgehost/plugins/xmpp/internal/mam"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 )
@@ -48,11 +45,14 @@ type Options struct {
 	Approval Approval
 	// Talks reports whether a route talks with a person, a bare JID.
 	Talks func(bare string) bool
-	// Take takes a message of the archive that came while the account was away.
-	// It is called in the order of the archive, before live messages go on.
+	// Take takes a message of the archive that came while the account was away,
+	// or a live one that had to wait for those. It is called in their order.
 	Take func(ctx context.Context, m *packet.Message)
+	// After has done called when everything that was taken so far is in the
+	// host's hands: only then the account no longer needs the archive for it.
+	After func(ctx context.Context, done func()) error
 
-	MaxAge   time.Duration // how far back the archive is read; default 7 days
+	MaxAge   time.Duration // how far back the archive is read; default 7 days, negative = not at all
 	MaxCount int           // most messages that are read; default 10,000
 	Timeout  time.Duration // of one request; default 30 s
 	Now      func() time.Time
@@ -67,28 +67,36 @@ type Account struct {
 	ups    chan struct{} // cap 1: the stream is up anew
 
 	mu      sync.Mutex
+	epoch   int // of the stream
 	at      position
 	saved   position
+	queries int
 	query   string // under way; empty = none
 	results []*packet.Message
 	last    string        // archive id of the result that came last
 	more    chan struct{} // cap 1: last has changed
 	held    []*packet.Message
-	filling bool // live messages wait until the hole is filled
+	lost    bool            // held was full: the archive has the rest
+	taken   map[string]bool // archive ids that were taken since filling began; used by Run alone
+	filling bool            // live messages wait until the hole is filled
+	hole    bool            // the hole could not be read: the position stays before it
+	again   time.Time       // when that is tried next
 }
 
 // position says up to where the account has heard.
 type position struct {
-	ID string    `json:"id"`
-	At time.Time `json:"at"`
+	ID string    `json:"id"` // of the archive; empty where the archive was empty, or there is none
+	At time.Time `json:"at"` // zero = never
 }
 
 // Bounds and times.
 const (
 	storeKey  = "account/heard"
-	maxHeld   = 4096 // live messages that wait; a full list stops the reading of the archive
+	maxHeld   = 4096 // live messages that wait; those that come then are read from the archive
 	saveEvery = 2 * time.Second
-	overlap   = time.Minute // read again where the archive no longer knows our position
+	overlap   = 2 * time.Minute // read again where the archive no longer knows our position
+	tries     = 3
+	tryAgain  = time.Minute // pause after a hole could not be read
 )
 
 // New makes an account. No I/O.
@@ -102,7 +110,7 @@ func New(o Options, s Stream, store Store) *Account {
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
-	return &Account{o: o, stream: s, store: store, ups: make(chan struct{}, 1), more: make(chan struct{}, 1)}
+	return &Account{o: o, stream: s, store: store, ups: make(chan struct{}, 1), more: make(chan struct{}, 1), taken: map[string]bool{}}
 }
 
 // StreamUp says that stanzas flow. A resumed stream lost nothing (XEP-0198 §5);
@@ -113,6 +121,7 @@ func (a *Account) StreamUp(resumed bool) {
 	}
 	a.mu.Lock()
 	a.filling = true
+	a.epoch++
 	a.mu.Unlock()
 	select {
 	case a.ups <- struct{}{}:
@@ -122,14 +131,8 @@ func (a *Account) StreamUp(resumed bool) {
 
 // Run works until ctx ends.
 func (a *Account) Run(ctx context.Context) error {
-	raw, err := a.store.Get(ctx, storeKey)
-	if err != nil {
-		return fmt.Errorf("read position in the archive: %w", err)
-	}
-	if raw != nil {
-		if err := json.Unmarshal(raw, &a.at); err != nil {
-			a.o.Log.Warn("position in the archive is unreadable and begins anew", "error", err)
-		}
+	if err := a.load(ctx); err != nil {
+		return err
 	}
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
@@ -142,10 +145,45 @@ func (a *Account) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			a.save(ctx)
+			if a.due() {
+				a.catchUp(ctx)
+			}
 		case <-a.ups:
 			a.begin(ctx)
 		}
 	}
+}
+
+// due reports whether a hole is to be read now that could not be read before,
+// and makes live messages wait for it.
+func (a *Account) due() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.hole || a.filling || a.o.Now().Before(a.again) {
+		return false
+	}
+	a.filling = true
+	return true
+}
+
+// load reads our position of an earlier run.
+func (a *Account) load(ctx context.Context) error {
+	raw, err := a.store.Get(ctx, storeKey)
+	if err != nil {
+		return fmt.Errorf("read position in the archive: %w", err)
+	}
+	if raw == nil {
+		return nil
+	}
+	var at position
+	if err := json.Unmarshal(raw, &at); err != nil {
+		a.o.Log.Warn("position in the archive is unreadable and begins anew", "error", err)
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.at, a.saved = at, at
+	return nil
 }
 
 // begin makes the account available, and fills the hole.
@@ -155,125 +193,45 @@ func (a *Account) begin(ctx context.Context) {
 		return // the stream is down again
 	}
 	enable := &packet.IQ{Attrs: packet.Attrs{Type: "set"}, Payload: xmltok.New(convert.NSCarbons, "enable", "")}
-	if err := a.ask(ctx, enable, nil); err != nil {
+	if _, err := a.ask(ctx, enable); err != nil {
 		a.o.Log.Info("no copies of what other clients of the account get", "reason", err)
 	}
-	if err := a.fill(ctx); err != nil {
-		a.o.Log.Warn("archive not read, what was said while we were away is missing", "error", err)
-	}
-	a.release(ctx)
+	a.catchUp(ctx)
+	a.settle(ctx)
 }
 
-func (a *Account) ask(ctx context.Context, iq *packet.IQ, answer **packet.IQ) error {
+// settle keeps where we are as soon as the host has what was taken: the very
+// first position must not wait, since without one nothing counts as missed.
+func (a *Account) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, saveEvery)
+	defer cancel()
+	settled := make(chan struct{})
+	if a.o.After(ctx, func() { close(settled) }) != nil {
+		return // the next save comes in time
+	}
+	select {
+	case <-settled:
+		a.save(ctx)
+	case <-ctx.Done():
+	}
+}
+
+func (a *Account) ask(ctx context.Context, iq *packet.IQ) (*packet.IQ, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.o.Timeout)
 	defer cancel()
-	got, err := a.stream.IQ(ctx, iq)
-	if err == nil && answer != nil {
-		*answer = got
-	}
-	return err
+	return a.stream.IQ(ctx, iq)
 }
 
-// fill hands over what the archive has since our position. Without a position
-// nothing has been missed: the archive is asked where it ends.
-func (a *Account) fill(ctx context.Context) error {
-	a.mu.Lock()
-	at := a.at
-	a.mu.Unlock()
-	if at.At.IsZero() {
-		_, end, err := a.page(ctx, mam.Question{Back: true, Max: 1})
-		if err != nil {
-			return err
-		}
-		a.heard(end.Last, a.o.Now())
-		return nil
-	}
-	question := mam.Question{After: at.ID}
-	if oldest := a.o.Now().Add(-a.o.MaxAge); at.ID == "" || at.At.Before(oldest) {
-		question = mam.Question{Start: later(at.At.Add(-overlap), oldest)}
-	}
-	count := 0
-	for {
-		list, page, err := a.page(ctx, question)
-		var refusal *packet.Error
-		if errors.As(err, &refusal) && refusal.Condition == "item-not-found" && question.Start.IsZero() {
-			question = mam.Question{Start: at.At.Add(-overlap)} // our position is no longer in the archive
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, m := range list {
-			a.o.Take(ctx, m)
-		}
-		if count += len(list); count >= a.o.MaxCount {
-			a.o.Log.Warn("archive is read no further", "messages", count)
-			return nil
-		}
-		if page.Last != "" {
-			a.heard(page.Last, a.o.Now())
-		}
-		if page.Complete || page.Last == "" {
-			return nil
-		}
-		question.After = page.Last
-	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// page asks for a page. Results come before the answer on the stream, but the
-// answer overtakes what waits for the handler, so the page ends when the result
-// that it names as the last has been handled.
-func (a *Account) page(ctx context.Context, ask mam.Question) ([]*packet.Message, mam.Page, error) {
-	query := "bh" + strconv.FormatInt(a.o.Now().UnixNano(), 36)
-	a.mu.Lock()
-	a.query, a.results, a.last = query, nil, ""
-	a.mu.Unlock()
-	defer func() {
+// heard moves our position, when the host has all that was taken until now.
+func (a *Account) heard(ctx context.Context, to position) {
+	err := a.o.After(ctx, func() {
 		a.mu.Lock()
-		a.query = ""
-		a.mu.Unlock()
-	}()
-	payload, err := ask.Payload(query)
+		defer a.mu.Unlock()
+		a.at = to
+	})
 	if err != nil {
-		return nil, mam.Page{}, fmt.Errorf("ask archive: %w", err)
+		a.o.Log.Debug("position in the archive not moved", "error", err)
 	}
-	var answer *packet.IQ
-	if err := a.ask(ctx, &packet.IQ{Attrs: packet.Attrs{Type: "set"}, Payload: payload}, &answer); err != nil {
-		return nil, mam.Page{}, fmt.Errorf("ask archive: %w", err)
-	}
-	page := mam.ReadPage(answer.Payload)
-	timer := time.NewTimer(a.o.Timeout)
-	defer timer.Stop()
-	for {
-		a.mu.Lock()
-		list, handled := a.results, page.Last == "" || a.last == page.Last
-		a.mu.Unlock()
-		if handled {
-			return list, page, nil
-		}
-		select {
-		case <-a.more:
-		case <-timer.C: // a result over the stream's limits was skipped: it must not hold up the others
-			a.o.Log.Warn("a message of the archive could not be read", "id", page.Last)
-			return list, page, nil
-		case <-ctx.Done():
-			return nil, mam.Page{}, fmt.Errorf("read archive: %w", ctx.Err())
-		}
-	}
-}
-
-// heard moves our position.
-func (a *Account) heard(id string, at time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.at = position{ID: id, At: at}
 }
 
 // save writes our position where it has moved.
@@ -306,67 +264,42 @@ func (a *Account) HandleMessage(m *packet.Message) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.filling && m.Type != "groupchat" && m.Type != "error" && len(a.held) < maxHeld {
-		a.held = append(a.held, m)
-		return true
-	}
-	a.seen(m)
-	return false
-}
-
-// seen moves our position to a live message that the archive has. The server
-// takes forged ids out (XEP-0359 §3.1); a wrong one costs a longer look back.
-// Called with mu held.
-func (a *Account) seen(m *packet.Message) {
-	if id := m.StanzaID(a.o.JID); id != "" && !a.filling {
-		a.at = position{ID: id, At: a.o.Now()}
-	}
-}
-
-// result keeps a result of the question that is under way. Only our own
-// account's archive counts, which answers without an address or with our own.
-func (a *Account) result(m *packet.Message, result xmltok.Element) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.query == "" || result.Get("queryid") != a.query || m.From != "" && !packet.SameJID(m.From, a.o.JID) {
+	switch {
+	case !a.filling || m.Type == "groupchat" || m.Type == "error":
 		return false
-	}
-	inner, kind := convert.Unwrap(m)
-	a.last = result.Get("id")
-	if kind == convert.Archived && inner != nil && len(a.results) < 4*mam.PageSize && !packet.SameJID(convert.Bare(inner.From), a.o.JID) {
-		forwarded, _ := result.Child(convert.NSForward, "forwarded")
-		if delay, ok := forwarded.Child(packet.NSDelay, "delay"); ok { // when the archive took it
-			inner.Extensions = append(inner.Extensions, delay)
-		}
-		a.results = append(a.results, inner)
-	}
-	select {
-	case a.more <- struct{}{}:
+	case a.lost || len(a.held) >= maxHeld:
+		a.lost = true
 	default:
+		a.held = append(a.held, m)
 	}
 	return true
 }
 
-// release hands over the live messages that waited, and lets the next ones go on.
-func (a *Account) release(ctx context.Context) {
-	for {
-		a.mu.Lock()
-		list := a.held
-		a.held = nil
-		if len(list) == 0 {
-			a.filling = false
-			a.mu.Unlock()
-			return
-		}
-		a.mu.Unlock()
-		for _, m := range list {
-			a.o.Take(ctx, m)
-			a.mu.Lock()
-			if id := m.StanzaID(a.o.JID); id != "" {
-				a.at = position{ID: id, At: a.o.Now()}
-			}
-			a.mu.Unlock()
-		}
+// Handled moves our position to a live message that somebody has taken. It is
+// called after HandleMessage has left a message to others and they are done with
+// it. The server takes forged ids out (XEP-0359 §3.1); a wrong one costs a longer
+// look back.
+func (a *Account) Handled(ctx context.Context, m *packet.Message) {
+	id := a.archiveID(m)
+	a.mu.Lock()
+	moves := id != "" && !a.filling && !a.hole
+	a.mu.Unlock()
+	if moves {
+		a.heard(ctx, position{ID: id, At: a.o.Now()})
+	}
+}
+
+// archiveID gives the id under which our archive has a live message, or the one
+// of which it is a copy; empty for none.
+func (a *Account) archiveID(m *packet.Message) string {
+	inner, kind := convert.Unwrap(m)
+	switch {
+	case kind == convert.Unwrapped:
+		return m.StanzaID(a.o.JID)
+	case inner != nil && (kind == convert.CarbonReceived || kind == convert.CarbonSent) && packet.SameJID(m.From, a.o.JID):
+		return inner.StanzaID(a.o.JID)
+	default:
+		return ""
 	}
 }
 

@@ -118,6 +118,10 @@ func New(o Options, stream Stream, host queue.Publisher) *Chats {
 // Run hands events to the host until ctx ends.
 func (c *Chats) Run(ctx context.Context) { c.events.Run(ctx) }
 
+// After has done called when the host has taken all that HandleMessage took
+// before. It waits while the queue is full, and fails only when ctx ends.
+func (c *Chats) After(ctx context.Context, done func()) error { return c.events.After(ctx, done) }
+
 // SetPlaces names the people with whom the link itself talks, by bare JID.
 func (c *Chats) SetPlaces(places map[string]sdk.RemoteID) {
 	c.mu.Lock()

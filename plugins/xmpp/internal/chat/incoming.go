@@ -114,6 +114,8 @@ func (c *Chats) read(ctx context.Context, t talk, m *packet.Message) []sdk.Event
 	base.Want = r.Kind != convert.React
 	if r.ID.Message != "" {
 		base.Dedup = string(t.theirs(r.ID.Message).Remote()) + "|" + change.Kind().String()
+	} else if id := m.StanzaID(c.o.Own); id != "" { // an account hears it live and from its archive
+		base.Dedup = "archive " + id + " " + t.scope()
 	}
 	return append(out, base)
 }

@@ -31,29 +31,48 @@ type Queue struct {
 	host    Publisher
 	refused func(ctx context.Context, ev *sdk.Event, why error)
 	log     *slog.Logger
-	events  chan sdk.Event
+	events  chan entry
+}
+
+// entry is an event, or what is to be done when those before it have left.
+type entry struct {
+	ev   sdk.Event
+	done func() // nil = an event
 }
 
 // New makes a queue for size events. refused hears of each event that the host
 // refuses for good; it is called by Run and may be nil.
 func New(host Publisher, size int, refused func(ctx context.Context, ev *sdk.Event, why error), log *slog.Logger) *Queue {
-	return &Queue{host: host, refused: refused, log: log, events: make(chan sdk.Event, size)}
+	return &Queue{host: host, refused: refused, log: log, events: make(chan entry, size)}
 }
 
 // Put adds an event and waits while the queue is full. It fails only when ctx ends.
 func (q *Queue) Put(ctx context.Context, ev sdk.Event) error {
 	select {
-	case q.events <- ev:
+	case q.events <- entry{ev: ev}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("queue %s of %s: %w", ev.Kind(), ev.Place.ID, ctx.Err())
 	}
 }
 
+// After has done called when the host has taken, or refused for good, every event
+// that was put before. It waits while the queue is full, and fails only when ctx
+// ends. done is called by Run and must not wait; where events are lost at the end
+// it is not called.
+func (q *Queue) After(ctx context.Context, done func()) error {
+	select {
+	case q.events <- entry{done: done}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("queue a mark: %w", ctx.Err())
+	}
+}
+
 // TryPut adds an event, and reports false where the queue is full.
 func (q *Queue) TryPut(ev sdk.Event) bool {
 	select {
-	case q.events <- ev:
+	case q.events <- entry{ev: ev}:
 		return true
 	default:
 		return false
@@ -63,48 +82,74 @@ func (q *Queue) TryPut(ev sdk.Event) bool {
 // Run hands events to the host until ctx ends; then it makes one last attempt
 // with what is left.
 func (q *Queue) Run(ctx context.Context) {
-	var batch []sdk.Event
+	var b batch
 	for {
 		select {
 		case <-ctx.Done():
-			q.flush(ctx, nil)
+			q.flush(ctx, batch{})
 			return
-		case ev := <-q.events:
-			batch = q.fill(append(batch[:0], ev), maxBatch)
+		case e := <-q.events:
+			b = batch{events: b.events[:0], done: b.done[:0]}
+			b.add(e)
+			q.fill(&b, maxBatch)
 		}
-		if q.publish(ctx, batch) != nil {
-			q.flush(ctx, batch)
+		if len(b.events) > 0 && q.publish(ctx, b.events) != nil {
+			q.flush(ctx, b)
 			return
 		}
+		b.finish()
 	}
 }
 
-// fill adds what waits to a batch, up to n.
-func (q *Queue) fill(batch []sdk.Event, n int) []sdk.Event {
-	for len(batch) < n {
+// batch is what leaves at a time, and what is done after it.
+type batch struct {
+	events []sdk.Event
+	done   []func()
+}
+
+func (b *batch) add(e entry) {
+	if e.done != nil {
+		b.done = append(b.done, e.done)
+		return
+	}
+	b.events = append(b.events, e.ev)
+}
+
+func (b *batch) finish() {
+	for _, done := range b.done {
+		done()
+	}
+}
+
+// fill adds what waits to a batch, up to n events.
+func (q *Queue) fill(b *batch, n int) {
+	for len(b.events) < n && len(b.done) < cap(q.events) {
 		select {
-		case ev := <-q.events:
-			batch = append(batch, ev)
+		case e := <-q.events:
+			b.add(e)
 		default:
-			return batch
+			return
 		}
 	}
-	return batch
 }
 
 // flush makes the last attempt.
-func (q *Queue) flush(ctx context.Context, batch []sdk.Event) {
+func (q *Queue) flush(ctx context.Context, b batch) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTry)
 	defer cancel()
 	for {
-		if batch = q.fill(batch, max(len(batch), maxBatch)); len(batch) == 0 {
+		q.fill(&b, max(len(b.events), maxBatch))
+		if len(b.events) == 0 && len(b.done) == 0 {
 			return
 		}
-		if err := q.host.Publish(ctx, batch...); err != nil {
-			q.log.Error("events are lost: the host did not take them before the end", "events", len(batch)+len(q.events), "error", err)
-			return
+		if len(b.events) > 0 {
+			if err := q.host.Publish(ctx, b.events...); err != nil {
+				q.log.Error("events are lost: the host did not take them before the end", "events", len(b.events), "error", err)
+				return
+			}
 		}
-		batch = batch[:0]
+		b.finish()
+		b = batch{}
 	}
 }
 
