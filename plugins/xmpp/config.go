@@ -114,6 +114,14 @@ type gatewayOptions struct {
 	Name         string              `cfg:"name" doc:"name of the gateway, for people"`
 	Example      string              `cfg:"example" doc:"address in the other network, as people write it"`
 	Addresses    map[string][]string `cfg:"contact_addresses" doc:"where people reach the operator: addresses (URIs) by the kinds of XEP-0157, such as abuse-addresses"`
+
+	Group       string        `cfg:"roster_group" doc:"group of the contacts in people's rosters, where the server lets the bridge name them (XEP-0356); empty = none"`
+	MaxContacts int           `cfg:"max_contacts" doc:"contacts of one person" min:"1" max:"1000"`
+	MaxUsers    int           `cfg:"max_users" doc:"people with contacts" min:"1" max:"9000"`
+	Requests    int           `cfg:"requests_per_hour" doc:"requests for contacts by one person, or to one person, in an hour, half of them at once" min:"2" max:"1000000"`
+	Lookups     int           `cfg:"lookups_per_hour" doc:"look-ups of profiles for one person in an hour, half of them at once" min:"2" max:"1000000"`
+	MaxAvatar   settings.Size `cfg:"max_avatar" doc:"bytes of a picture that is fetched" min:"10KiB" max:"16MiB"`
+	Expiry      time.Duration `cfg:"profile_expiry" doc:"age at which a profile is looked up again" min:"1m" max:"720h"`
 }
 
 // approval is a word of options.Approve.
@@ -235,9 +243,12 @@ func defaults() options {
 		Mode: modeComponent, Nick: "bridge", Resource: "bridgehost", Idle: 24 * time.Hour, SelfPing: 5 * time.Minute, Timeout: 20 * time.Second,
 		CatchUp: 7 * 24 * time.Hour, CatchMax: 10_000,
 		Approve: approval(account.ApprovePlaces), Media: "link", Upload: uploadOptions{MaxSize: 64 << 20},
-		TLS:     tlsOptions{Plaintext: "loopback"},
-		Gateway: gatewayOptions{Registration: "optional", Network: "bridgehost", Name: "bridgehost", Example: "bob@example.net"},
-		Limits:  limits{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},
+		TLS: tlsOptions{Plaintext: "loopback"},
+		Gateway: gatewayOptions{
+			Registration: "optional", Network: "bridgehost", Name: "bridgehost", Example: "bob@example.net",
+			MaxContacts: 500, MaxUsers: 5000, Requests: 120, Lookups: 1200, MaxAvatar: 2 << 20, Expiry: 6 * time.Hour,
+		},
+		Limits: limits{MaxText: 128 << 10, MaxPuppets: 200, Queue: 1024},
 	}
 }
 

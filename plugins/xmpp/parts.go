@@ -93,6 +93,9 @@ func (l *link) newParts(cfg sdk.Config) error {
 		l.parts.contacts = contact.New(contact.Options{
 			Address: gate, Peer: cfg.Gateway, Resource: l.s.Resource, Nodes: []string{pubsub.NSMicroblog}, Caps: website, Features: append(chat.Features(), social.Features()...),
 			Hide: l.s.Gateway.HidePresence, Allow: allow, Fetch: avatars{l.parts.fetch}, Now: time.Now, Log: l.host.Log(),
+			MaxContacts: l.s.Gateway.MaxContacts, MaxUsers: l.s.Gateway.MaxUsers, Requests: float64(l.s.Gateway.Requests),
+			Lookups: float64(l.s.Gateway.Lookups), MaxAvatar: int64(l.s.Gateway.MaxAvatar), Expiry: l.s.Gateway.Expiry,
+			Names: l.inRosters(), Group: l.s.Gateway.Group,
 		}, (*sender)(l.sess), followers{l.host, l})
 		so.Follows, so.Subscribed = l.follows, l.subscribed
 		l.parts.asks = queue.New(l.host, maxAsks, nil, l.host.Log())
@@ -133,6 +136,45 @@ func (l *link) own() string {
 		return l.s.Domain
 	}
 	return l.s.account.String()
+}
+
+// rosters names contacts in people's rosters, where their server grants that
+// (XEP-0356 §4).
+type rosters struct{ granted *privilege.Entity }
+
+var _ contact.Namer = rosters{}
+
+// inRosters gives what contacts are named by, nil where there is nothing to ask.
+func (l *link) inRosters() contact.Namer {
+	if l.parts.granted == nil {
+		return nil
+	}
+	return rosters{l.parts.granted}
+}
+
+// Granted implements contact.Namer.
+func (r rosters) Granted(user string) bool {
+	access := r.granted.HasRoster(user)
+	return access.Get && access.Set
+}
+
+// Entry implements contact.Namer.
+func (r rosters) Entry(ctx context.Context, user, virtual string) (contact.RosterEntry, bool, error) {
+	list, err := r.granted.Roster(ctx, user)
+	if err != nil {
+		return contact.RosterEntry{}, false, err
+	}
+	for _, it := range list {
+		if packet.SameJID(it.JID, virtual) {
+			return contact.RosterEntry{Name: it.Name, Groups: it.Groups, Subscription: it.Subscription}, true, nil
+		}
+	}
+	return contact.RosterEntry{}, false, nil
+}
+
+// SetEntry implements contact.Namer.
+func (r rosters) SetEntry(ctx context.Context, user, virtual string, e contact.RosterEntry) error {
+	return r.granted.SetRoster(ctx, user, privilege.RosterItem{JID: virtual, Name: e.Name, Groups: e.Groups, Subscription: e.Subscription})
 }
 
 // avatars reads pictures for contacts.

@@ -98,7 +98,7 @@ func (c *Contacts) deliver(ctx context.Context, d sdk.Delivery) ([]sdk.Loss, err
 	case sdk.Unfollowed:
 		return nil, c.unfollowed(ctx, user, foreign)
 	case sdk.Signal:
-		return nil, c.signalled(ctx, user, foreign, ch.Signal)
+		return nil, c.signalled(ctx, user, foreign, ch.Signal, statusText(ch.Text))
 	}
 	return kindless("no contact can show it"), nil
 }
@@ -191,6 +191,9 @@ func (c *Contacts) answered(ctx context.Context, user, foreign string, accepted 
 		return err
 	}
 	p.from, p.shown = none, unknown
+	if was == granted { // a request that was refused stays for the user to see
+		c.strike(r, p)
+	}
 	if err := c.settle(ctx, r, p); err != nil {
 		return err
 	}
@@ -216,12 +219,13 @@ func (c *Contacts) unfollowed(ctx context.Context, user, foreign string) error {
 	}
 	p.to, p.told, p.settled = none, unknown, false
 	clear(p.resources)
+	c.strike(r, p)
 	return c.settle(ctx, r, p)
 }
 
 // signalled shows the foreign actor's presence to the user, if the user may see it. A first or repeated sign of presence means that the
 // other side has just come up or was started anew, and may not know the user's: it is told, as a probe would be answered (RFC 6121 §4.3.2).
-func (c *Contacts) signalled(ctx context.Context, user, foreign string, kind sdk.SignalKind) error {
+func (c *Contacts) signalled(ctx context.Context, user, foreign string, kind sdk.SignalKind, text string) error {
 	r := c.lock(user, false)
 	if r == nil {
 		return nil
@@ -237,10 +241,10 @@ func (c *Contacts) signalled(ctx context.Context, user, foreign string, kind sdk
 		p.told = unknown
 		c.push(r, p)
 	}
-	if before == now {
+	if before == now && p.status == text {
 		return nil
 	}
-	p.shown, r.dirty = now, true
+	p.shown, p.status, r.dirty = now, text, true
 	if p.from != granted {
 		return nil
 	}
@@ -291,5 +295,6 @@ func (c *Contacts) part(ctx context.Context, user, foreign string) error {
 		}
 	}
 	p.from, p.to, p.shown, p.told, p.due = none, none, unknown, unknown, nil
+	c.strike(r, p)
 	return c.settle(ctx, r, p)
 }

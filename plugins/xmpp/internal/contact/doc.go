@@ -44,6 +44,23 @@ type Fetcher interface {
 	Fetch(ctx context.Context, url string, limit int64) (data []byte, mediaType string, err error)
 }
 
+// RosterEntry is what a user's roster says of a contact (RFC 6121 §2.1.2).
+type RosterEntry struct {
+	Name         string
+	Groups       []string
+	Subscription string // none, to, from or both; remove takes the entry out
+}
+
+// Namer changes rosters of users whose server lets it (XEP-0356 §4).
+type Namer interface {
+	// Granted reports whether the user's server grants that now.
+	Granted(user string) bool
+	// Entry reads the entry of a virtual JID, and reports whether there is one.
+	Entry(ctx context.Context, user, virtual string) (RosterEntry, bool, error)
+	// SetEntry writes it.
+	SetEntry(ctx context.Context, user, virtual string, e RosterEntry) error
+}
+
 // Options configure Contacts. Zero values mean the default that is named at each field.
 type Options struct {
 	Address  address.Component // required
@@ -58,6 +75,9 @@ type Options struct {
 	// Hide shows people whose network never told their presence as absent. Without it they are shown as available, so that clients see
 	// their capabilities and avatars.
 	Hide bool
+	// Names gives contacts their names in rosters; nil leaves that to people. Group is the group that it puts them into, empty for none.
+	Names Namer
+	Group string
 	// Fetch gets avatars; nil leaves out those that are not carried along.
 	Fetch Fetcher
 

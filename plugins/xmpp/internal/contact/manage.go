@@ -92,6 +92,7 @@ func (c *Contacts) leave(ctx context.Context, user, foreign string) error {
 	}
 	p.from, p.to, p.shown, p.told, p.settled = none, none, unknown, unknown, false
 	clear(p.resources)
+	c.strike(r, p)
 	return c.settle(ctx, r, p)
 }
 

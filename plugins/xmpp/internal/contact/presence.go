@@ -181,6 +181,7 @@ func (c *Contacts) subscribed(ctx context.Context, r *roster, p *pair) error {
 	if p.to == pending {
 		p.to = granted
 		c.change(r, p, sdk.KindFollowAnswered, true)
+		c.entitle(r, p)
 		return c.settle(ctx, r, p)
 	}
 	return nil
@@ -223,7 +224,7 @@ func (c *Contacts) seen(ctx context.Context, r *roster, p *pair, name string, st
 	case kind == sdk.SignalOffline:
 		delete(p.resources, name)
 	case known || len(p.resources) < maxResources:
-		now := resource{kind: kind, priority: st.Priority, caps: capsOf(st)}
+		now := resource{kind: kind, text: statusText(st.Status()), priority: st.Priority, caps: capsOf(st)}
 		p.resources[name] = now
 		c.updated(r, st)
 		if !known || before.caps != now.caps {
@@ -231,7 +232,7 @@ func (c *Contacts) seen(ctx context.Context, r *roster, p *pair, name string, st
 		}
 	}
 	p.settled = true
-	if !p.told.is(p.presence()) {
+	if !p.knowsOf(p.presence()) {
 		c.push(r, p)
 	}
 }
@@ -271,6 +272,9 @@ func (c *Contacts) show(ctx context.Context, r *roster, p *pair) error {
 	case p.shown.is(sdk.SignalBusy):
 		st.Show = "dnd"
 	}
+	if p.status != "" {
+		st.Statuses = packet.NewText(p.status)
+	}
 	prof := c.profiles.get(p.foreign)
 	if !c.fresh(prof) { // announce shows what is found
 		c.lookup(ctx, p.foreign, func(context.Context, *Profile) {})
@@ -288,6 +292,9 @@ func (c *Contacts) present(p *pair) bool {
 func (c *Contacts) hide(ctx context.Context, r *roster, p *pair) error {
 	st := presence(p.virtual, r.user, "unavailable")
 	st.From += "/" + c.opt.Resource
+	if p.shown.is(sdk.SignalOffline) && p.status != "" {
+		st.Statuses = packet.NewText(p.status)
+	}
 	return c.send(ctx, st)
 }
 
@@ -296,6 +303,7 @@ func (c *Contacts) grant(ctx context.Context, r *roster, p *pair) error {
 	if err := c.send(ctx, presence(p.virtual, r.user, "subscribed")); err != nil {
 		return err
 	}
+	c.entitle(r, p)
 	return c.show(ctx, r, p)
 }
 

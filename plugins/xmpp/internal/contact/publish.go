@@ -108,7 +108,7 @@ func (c *Contacts) collect(at ref) (written, bool) {
 		w.events = append(w.events, c.event(r, p, d.change(c.opt.Peer, p.foreign), fmt.Sprintf("%s %s %s %d", d.Kind, r.user, p.foreign, d.Seq)))
 		w.last = d.Seq
 	}
-	if kind := p.presence(); p.to == granted && p.settled && !p.told.is(kind) {
+	if kind, text := p.presence(); p.to == granted && p.settled && !p.knowsOf(kind, text) {
 		now := c.opt.Now()
 		if p.pace.leak(tellRate, now); p.pace.level+1 > tellAtOnce {
 			p.queued = true
@@ -117,8 +117,8 @@ func (c *Contacts) collect(at ref) (written, bool) {
 			c.mu.Unlock()
 		} else {
 			p.pace.level++
-			p.told, p.toldAt = knows(kind), now
-			w.events = append(w.events, c.event(r, p, sdk.Signal{Signal: kind}, ""))
+			p.told, p.toldText, p.toldAt = knows(kind), text, now
+			w.events = append(w.events, c.event(r, p, sdk.Signal{Signal: kind, Text: text}, ""))
 		}
 	}
 	return w, len(w.events) > 0

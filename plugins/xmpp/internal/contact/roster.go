@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,8 +44,10 @@ type pair struct {
 	to      standing // whether the contact may see the user's
 	due     []due    // changes that are not known to be published yet
 	shown   known    // the contact's presence, as the other network told it
+	status  string   // and the text beside it; not kept over a restart, for want of room
 
 	told      known // the user's presence, as the other network was told it
+	toldText  string
 	toldAt    time.Time
 	pace      bucket              // of what was told
 	asked     time.Time           // when the user asked last
@@ -69,12 +72,13 @@ const maxResources = 16
 // resource is the presence of one of a user's clients.
 type resource struct {
 	kind     sdk.SignalKind
+	text     string // for people
 	priority int8
 	caps     string // node#ver of XEP-0115, "" without capabilities
 }
 
 // presence gives the user's presence as a whole: that of the resource with the highest priority, the most present first.
-func (p *pair) presence() sdk.SignalKind {
+func (p *pair) presence() (sdk.SignalKind, string) {
 	best, found := resource{}, false
 	for _, r := range p.resources {
 		if !found || r.priority > best.priority || r.priority == best.priority && r.kind < best.kind {
@@ -82,9 +86,26 @@ func (p *pair) presence() sdk.SignalKind {
 		}
 	}
 	if !found {
-		return sdk.SignalOffline
+		return sdk.SignalOffline, ""
 	}
-	return best.kind
+	return best.kind, best.text
+}
+
+// knowsOf reports whether the other network has been told that.
+func (p *pair) knowsOf(kind sdk.SignalKind, text string) bool {
+	return p.told.is(kind) && p.toldText == text
+}
+
+// maxStatus bounds the text beside a presence, in bytes.
+const maxStatus = 1000
+
+// statusText makes a text for people fit beside a presence.
+func statusText(text string) string {
+	text = strings.TrimSpace(strings.ToValidUTF8(text, ""))
+	if len(text) > maxStatus {
+		text = strings.ToValidUTF8(text[:maxStatus], "")
+	}
+	return text
 }
 
 // idle reports whether nothing is left that is worth keeping.
