@@ -70,7 +70,7 @@ func (b *bridge) connected() {
 			return false
 		}
 		for _, l := range st.Links {
-			if l.State != "up" || l.Reason != "connected" {
+			if l.State != "up" || !strings.HasPrefix(l.Reason, "connected") {
 				return false
 			}
 		}

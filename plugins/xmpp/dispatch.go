@@ -166,7 +166,7 @@ func ownFeatures() []string { return append(chat.Features(), packet.NSMUC) }
 // onState is called by the session at each change, in the order of the stream.
 func (l *link) onState(st stream.State) {
 	l.mu.Lock()
-	l.up = st.Phase == stream.Up
+	l.up, l.state = st.Phase == stream.Up, st
 	var all []*entry
 	for _, e := range l.rooms {
 		all = append(all, e)
@@ -189,6 +189,19 @@ func (l *link) onState(st stream.State) {
 		case stream.Connecting:
 		}
 	}
+	l.tell(st)
+}
+
+// restate tells the host the state once more: something about it has changed.
+func (l *link) restate() {
+	l.mu.Lock()
+	st := l.state
+	l.mu.Unlock()
+	l.tell(st)
+}
+
+// tell queues a state for report.
+func (l *link) tell(st stream.State) {
 	for {
 		select {
 		case l.states <- st:
@@ -214,7 +227,7 @@ func (l *link) report(ctx context.Context) {
 		r := sdk.Report{State: sdk.StateStarting, Reason: "connecting"}
 		switch {
 		case st.Phase == stream.Up:
-			r.State, r.Reason = sdk.StateUp, "connected"
+			r.State, r.Reason = sdk.StateUp, "connected"+l.grants()
 		case st.Phase == stream.Down && st.Err != nil:
 			r.State, r.Reason = sdk.StateDown, st.Err.Error()
 		case st.Phase == stream.Down:

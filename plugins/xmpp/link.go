@@ -28,6 +28,7 @@ type link struct {
 	mu    sync.Mutex
 	ctx   runContext
 	up    bool
+	state stream.State            // as told last
 	rooms map[string]*entry       // by normalised JID
 	names map[sdk.RemoteID]string // operator's spelling -> normalised JID
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +80,7 @@ func (l *link) newParts(cfg sdk.Config) error {
 		o.From = l.s.Domain + "/" + l.s.Resource
 		l.parts.granted = privilege.New((*sender)(l.sess), privilege.Options{
 			Component: l.s.Domain, Servers: append([]string{l.s.server()}, l.s.Gateway.Local...), Log: l.host.Log(),
+			Changed: func(string) { l.restate() },
 		})
 	}
 	if l.granted != nil {
@@ -136,6 +139,44 @@ func (l *link) own() string {
 		return l.s.Domain
 	}
 	return l.s.account.String()
+}
+
+// grants says for people what the servers grant us (XEP-0356, XEP-0355), empty
+// for nothing.
+func (l *link) grants() string {
+	if l.granted == nil {
+		return ""
+	}
+	var out []string
+	seen := map[string]bool{}
+	for _, domain := range append([]string{l.s.server()}, l.s.Gateway.Local...) {
+		g := l.granted.Grants(domain)
+		if seen[domain] || !g.Any() {
+			continue
+		}
+		seen[domain] = true
+		words := []string{}
+		if g.Roster.Get || g.Roster.Set {
+			words = append(words, "rosters ("+g.Roster.String()+")")
+		}
+		for _, ns := range slices.Sorted(maps.Keys(g.IQ)) {
+			words = append(words, "requests of "+ns+" ("+g.IQ[ns].String()+")")
+		}
+		if g.Message {
+			words = append(words, "messages")
+		}
+		if g.Presence != "" {
+			words = append(words, "presence")
+		}
+		if n := len(g.Delegated); n > 0 {
+			words = append(words, "delegated requests")
+		}
+		out = append(out, domain+" grants "+strings.Join(words, ", "))
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(out, "; ")
 }
 
 // rosters names contacts in people's rosters, where their server grants that
