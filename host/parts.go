@@ -108,7 +108,7 @@ func (h *Host) Attach(link sdk.LinkID, m sdk.Manifest, f sdk.Facets, handler web
 	}
 	h.informer.attach(link, f.Informed)
 	if f.Deliverer != nil {
-		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax, HostOf: remoteHost})
+		h.outbox.Attach(link, f.Deliverer, outbox.AttachOptions{BatchMax: m.BatchMax, GlobalIDs: m.GlobalIDs, HostOf: remoteHost})
 	}
 	h.web.Arrived(link)
 	return nil

@@ -85,4 +85,7 @@ type Manifest struct {
 	Commands    []CommandInfo
 	Limits      Limits
 	BatchMax    int // deliveries in one batch; 0 = 256
+	// GlobalIDs says that ids of items mean the same in all places of a link, as
+	// URLs do: a copy in one place names the item in every other.
+	GlobalIDs bool
 }

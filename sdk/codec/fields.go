@@ -301,4 +301,5 @@ func (c *coder) manifest(m *sdk.Manifest) {
 		c.limits(&m.Limits)
 	}
 	c.int(15, &m.BatchMax)
+	c.bool(16, &m.GlobalIDs)
 }
