@@ -307,10 +307,15 @@ func (l *link) Deliver(ctx context.Context, batch []sdk.Delivery) ([]sdk.Receipt
 		ctx, cancel = context.WithDeadline(ctx, d.Add(-time.Second))
 		defer cancel()
 	}
-	ready, later := l.rehost(ctx, batch)
+	ready, lost, later := l.rehost(ctx, batch)
 	var receipts []sdk.Receipt
 	if len(ready) > 0 {
 		receipts = l.deliver(ctx, ready)
+	}
+	for i := range receipts {
+		if r := &receipts[i]; r.Err == nil {
+			r.Loss = append(r.Loss, lost[r.Delivery]...)
+		}
 	}
 	if later != nil {
 		receipts = append(receipts, refuse(batch[len(ready):], later)...)

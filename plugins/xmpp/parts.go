@@ -241,8 +241,8 @@ func (a avatars) Fetch(ctx context.Context, url string, limit int64) ([]byte, st
 
 // rehost gives files an address on our server: those that have none, and all
 // where the operator wants that. A file that waiting may help makes its delivery,
-// and those after it, be tried again.
-func (l *link) rehost(ctx context.Context, batch []sdk.Delivery) (ready []sdk.Delivery, later *sdk.Error) {
+// and those after it, be tried again. lost is what files did not get, by delivery.
+func (l *link) rehost(ctx context.Context, batch []sdk.Delivery) (ready []sdk.Delivery, lost map[sdk.DeliveryID][]sdk.Loss, later *sdk.Error) {
 	for i := range batch {
 		ev := &batch[i].Event
 		it := ev.Item()
@@ -253,14 +253,20 @@ func (l *link) rehost(ctx context.Context, batch []sdk.Delivery) (ready []sdk.De
 		if l.s.Mode == modeComponent {
 			from = l.s.Domain
 		}
-		media, err := l.parts.upload.RehostAll(ctx, from, it.Media)
+		media, kept, err := l.parts.upload.RehostAll(ctx, from, it.Media)
 		if err != nil {
-			return batch[:i], err
+			return batch[:i], lost, err
+		}
+		if len(kept) > 0 {
+			if lost == nil {
+				lost = map[sdk.DeliveryID][]sdk.Loss{}
+			}
+			lost[batch[i].ID] = kept
 		}
 		it.Media = media
 		batch[i].Event = ev.WithItem(*it)
 	}
-	return batch, nil
+	return batch, lost, nil
 }
 
 // run runs the parts until ctx ends.

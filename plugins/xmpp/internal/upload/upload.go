@@ -138,16 +138,21 @@ func (u *Uploader) Rehost(ctx context.Context, from string, m sdk.Media) (sdk.Me
 // own. A file that cannot be uploaded stays as it was, and its place then shows
 // what it can of it. Only where a file has no address at all, and a later try may
 // give it one, is there an error: the delivery should wait for After or longer.
-func (u *Uploader) RehostAll(ctx context.Context, from string, media []sdk.Media) ([]sdk.Media, *sdk.Error) {
-	out := make([]sdk.Media, len(media))
-	var later *sdk.Error
+// lost tells of files that should be on our server and are only linked.
+func (u *Uploader) RehostAll(ctx context.Context, from string, media []sdk.Media) (out []sdk.Media, lost []sdk.Loss, later *sdk.Error) {
+	out = make([]sdk.Media, len(media))
 	for i, m := range media {
 		var err *sdk.Error
-		if out[i], err = u.Rehost(ctx, from, m); err != nil && later == nil && m.URL == "" && err.Kind.Temporary() {
+		out[i], err = u.Rehost(ctx, from, m)
+		switch {
+		case err == nil:
+		case m.URL != "":
+			lost = append(lost, sdk.Loss{Kind: sdk.LossMedia, Detail: "a file is only linked, not put on the server: " + err.Kind.String()})
+		case later == nil && err.Kind.Temporary():
 			later = err
 		}
 	}
-	return out, later
+	return out, lost, later
 }
 
 func (u *Uploader) upload(ctx context.Context, from string, m sdk.Media) (done uploaded, err error) {

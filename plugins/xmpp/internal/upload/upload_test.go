@@ -344,8 +344,8 @@ func TestRehostAll(t *testing.T) {
 	u := New(f, Options{Server: server, Guard: loopback()})
 	elsewhere := sdk.Media{URL: "https://files.example.net/a.png"}
 	media := []sdk.Media{{Data: []byte("a"), Alt: "first"}, elsewhere, {Data: []byte("b")}}
-	got, err := u.RehostAll(t.Context(), from, media)
-	if err != nil || len(got) != 3 || got[0].URL != f.http.URL+"/g/1" || got[0].Alt != "first" || got[1].URL != elsewhere.URL || got[2].URL != f.http.URL+"/g/2" {
+	got, lost, err := u.RehostAll(t.Context(), from, media)
+	if err != nil || len(lost) != 0 || len(got) != 3 || got[0].URL != f.http.URL+"/g/1" || got[0].Alt != "first" || got[1].URL != elsewhere.URL || got[2].URL != f.http.URL+"/g/2" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if media[0].URL != "" || len(media[0].Data) != 1 {
@@ -353,12 +353,17 @@ func TestRehostAll(t *testing.T) {
 	}
 	// What may work later is an error, what never will is not.
 	f.statuses = []int{http.StatusServiceUnavailable}
-	if got, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("c")}}); err == nil || err.Kind != sdk.Transient || len(got) != 1 || got[0].URL != "" {
+	if got, lost, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("c")}}); err == nil || err.Kind != sdk.Transient || len(got) != 1 || got[0].URL != "" {
 		t.Errorf("temporary: %+v, %v", got, err)
 	}
 	f.none = true
 	u.Forget()
-	if got, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("d")}}); err != nil || got[0].URL != "" {
-		t.Errorf("no service: %+v, %v", got, err)
+	if got, lost, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("d")}}); err != nil || len(lost) != 0 || got[0].URL != "" {
+		t.Errorf("no service: %+v, %v, %v", got, lost, err)
+	}
+	// A file that should move and cannot is only linked, and that is told.
+	u.o.Foreign = true
+	if got, lost, err = u.RehostAll(t.Context(), from, []sdk.Media{elsewhere}); err != nil || len(lost) != 1 || lost[0].Kind != sdk.LossMedia || got[0].URL != elsewhere.URL {
+		t.Errorf("only linked: %+v, %v, %v", got, lost, err)
 	}
 }
