@@ -86,7 +86,7 @@ func (l *link) conversation(ctx context.Context, m *packet.Message) {
 	if l.chats.HandleMessage(ctx, m) {
 		return
 	}
-	l.direct(ctx, m, "service-unavailable")
+	l.direct(ctx, m)
 }
 
 // itself reports whether an address is the link's own, and nobody's else behind it.
@@ -106,19 +106,31 @@ func (l *link) invited(ctx context.Context, m *packet.Message, i muc.Invitation)
 }
 
 // direct takes a message to one of ours that belongs to no conversation. The
-// sender is told instead of being left to believe that somebody reads it
+// sender is told why, instead of being left to believe that somebody reads it
 // (RFC 6121 §8.5.1).
-func (l *link) direct(ctx context.Context, m *packet.Message, condition string) {
+func (l *link) direct(ctx context.Context, m *packet.Message) {
 	if m.Type == "error" || m.Type == "groupchat" || m.Type == "headline" || !m.HasBody() {
 		return
 	}
-	answer := &packet.Message{Attrs: packet.Attrs{
-		From: m.To, To: m.From, ID: m.ID, Type: "error",
-		Error: &packet.Error{Type: "cancel", Condition: condition, Text: "This address takes no direct messages."},
-	}}
+	answer := &packet.Message{Attrs: packet.Attrs{From: m.To, To: m.From, ID: m.ID, Type: "error", Error: l.refusal(m)}}
 	if err := l.sess.Send(ctx, answer); err != nil {
 		l.host.Log().Debug("direct message not answered", "error", err)
 	}
+}
+
+// refusal says why a message belongs to no conversation.
+func (l *link) refusal(m *packet.Message) *packet.Error {
+	to, err := m.ToJID()
+	if l.gate == nil || err != nil || to.Localpart() == "" {
+		return &packet.Error{Type: "cancel", Condition: "service-unavailable", Text: "This address takes no direct messages."}
+	}
+	if _, err := l.gate.Foreign(to); err != nil {
+		return &packet.Error{Type: "cancel", Condition: "item-not-found", Text: "This is the address of nobody in the other network."}
+	}
+	if !l.s.may(convert.Bare(m.From)) {
+		return &packet.Error{Type: "auth", Condition: "forbidden", Text: "The operator of this gateway does not serve your address."}
+	}
+	return &packet.Error{Type: "auth", Condition: "registration-required", Text: "Please register with the gateway " + l.s.Domain + " first."}
 }
 
 // presence takes every presence that comes in. That of people outside rooms is

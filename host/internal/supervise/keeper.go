@@ -108,7 +108,7 @@ func (k *keeper) run(ctx context.Context) {
 			attempt = 1 // it ran longer than it was made to wait: no crash loop
 		}
 		crashes = append(recent(crashes, now.Add(-k.sup.opt.Window)), now)
-		if errors.As(err, new(*sdk.ConfigError)) || sdk.KindOf(err) == sdk.Invalid || len(crashes) >= k.sup.opt.Crashes {
+		if hopeless(err) || len(crashes) >= k.sup.opt.Crashes {
 			k.fail(ctx, err, len(crashes))
 			return
 		}
@@ -128,6 +128,17 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// hopeless reports errors that a new start cannot help against: a configuration
+// that is wrong, and a network that says that somebody else has taken the link's
+// place, with whom it would else fight for it.
+func hopeless(err error) bool {
+	switch sdk.KindOf(err) {
+	case sdk.Invalid, sdk.Conflict:
+		return true
+	}
+	return errors.As(err, new(*sdk.ConfigError))
 }
 
 func (k *keeper) fail(ctx context.Context, err error, crashes int) {

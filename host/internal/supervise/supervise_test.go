@@ -23,6 +23,7 @@ type stage struct {
 	mu      sync.Mutex
 	log     []string
 	crashes map[string]int // by version: how often Run ends at once
+	end     error          // with what it ends; nil = boom
 	refuse  map[string]error
 	live    int
 }
@@ -99,6 +100,9 @@ func (i *actorInstance) Run(ctx context.Context) error {
 	}
 	i.stage.mu.Unlock()
 	if left > 0 {
+		if i.stage.end != nil {
+			return i.stage.end
+		}
 		return errors.New("boom")
 	}
 	<-ctx.Done()
@@ -313,6 +317,22 @@ func TestReportsAreBounded(t *testing.T) {
 		}
 		if r := st.Places["0"].Reason; len(r) > maxRemark+len("…") || !strings.HasSuffix(r, "ü…") {
 			t.Errorf("reason of %d bytes ends with %q", len(r), r[len(r)-5:])
+		}
+		stop()
+	})
+}
+
+// A link whose place somebody else has taken is not started again: the two would
+// throw each other out for ever.
+func TestConflictIsNotFought(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{crashes: map[string]int{"1": 1}, end: &sdk.Error{Op: "run link a", Kind: sdk.Conflict, Public: "another program has connected in our name"}}
+		sup, stop := begin(t, s, Spec{Link: "a", Version: "1"})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		expect(t, s, "launch a 1", "attach a", "suspend a", "close a 1", "detach a")
+		if st := sup.Status()[0]; st.State != sdk.StateFailed || !strings.Contains(st.Reason, "in our name") {
+			t.Errorf("a is %v (%s); want failed for the conflict", st.State, st.Reason)
 		}
 		stop()
 	})
