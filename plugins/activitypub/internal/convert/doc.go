@@ -36,8 +36,8 @@ const (
 	maxHTML     = 48 << 10
 )
 
-// Like is the reaction that a Like without content stands for, and that is sent as one.
-const Like = "❤"
+// Like is the reaction that a Like without content stands for, and that is sent as one: XMPP's "noticed" of XEP-0470 is the same.
+const Like = "⭐"
 
 // Person is an actor as mentions and addresses need it.
 type Person struct {
