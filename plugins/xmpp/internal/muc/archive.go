@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/mam"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 	"bridgehost/sdk"
@@ -39,33 +40,17 @@ type past struct {
 	m     *packet.Message
 }
 
-// question is one page that the archive is asked for (XEP-0313 §4, XEP-0059).
-type question struct {
-	start  time.Time // zero = from the beginning
-	after  string    // archive id after which the page begins
-	back   bool      // the page ends before the id before, or at the end of the archive
-	before string
-	id     string // only the message with this id; needs NSMAMExtended
-	max    int    // 0 = pageSize
-}
-
-// page is the archive's answer.
-type page struct {
-	first, last string // archive ids; empty when there is nothing
-	complete    bool
-}
-
 // errGone says that the message at which a page should begin is no longer in
 // the archive.
 var errGone = errors.New("the message is no longer in the archive")
 
 // maxKept bounds the results that are taken for one page, whatever a server sends.
-const maxKept = 4 * pageSize
+const maxKept = 4 * mam.PageSize
 
 // page asks for one page of the archive. Results come before the answer on the
 // stream, but the answer overtakes what still waits for the link's handler, so
 // the page ends when the result that it names as the last has been handled.
-func (r *Room) page(ctx context.Context, q *replay, ask question) (page, error) {
+func (r *Room) page(ctx context.Context, q *replay, ask mam.Question) (mam.Page, error) {
 	r.mu.Lock()
 	r.queries++
 	q.query = "bh" + strconv.FormatInt(r.o.Now().UnixNano(), 36) + "-" + strconv.Itoa(r.queries)
@@ -77,26 +62,24 @@ func (r *Room) page(ctx context.Context, q *replay, ask question) (page, error) 
 		delete(r.asked, q.query)
 		r.mu.Unlock()
 	}()
-	payload, err := ask.payload(q.query)
+	payload, err := ask.Payload(q.query)
 	if err != nil {
-		return page{}, err
+		return mam.Page{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.o.Settle)
 	defer cancel()
 	answer, err := r.stream.IQ(ctx, &packet.IQ{Attrs: packet.Attrs{From: q.by.from, To: r.o.JID, Type: "set"}, Payload: payload})
 	if err != nil {
 		var refusal *packet.Error
-		if (ask.after != "" || ask.before != "" || ask.id != "") && errors.As(err, &refusal) && refusal.Condition == "item-not-found" {
-			return page{}, errGone
+		if (ask.After != "" || ask.Before != "" || ask.ID != "") && errors.As(err, &refusal) && refusal.Condition == "item-not-found" {
+			return mam.Page{}, errGone
 		}
-		return page{}, err
+		return mam.Page{}, err
 	}
-	fin := answer.Payload
-	set, _ := fin.Child(convert.NSRSM, "set")
-	got := page{first: set.ChildText(convert.NSRSM, "first"), last: set.ChildText(convert.NSRSM, "last"), complete: fin.Get("complete") == "true"}
+	got := mam.ReadPage(answer.Payload)
 	for {
 		r.mu.Lock()
-		handled := got.last == "" || q.last == got.last
+		handled := got.Last == "" || q.last == got.Last
 		r.mu.Unlock()
 		if handled {
 			return got, nil
@@ -107,45 +90,12 @@ func (r *Room) page(ctx context.Context, q *replay, ask question) (page, error) 
 			if q.keep && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				// The stream skips stanzas over its limits; one such result must not
 				// hold up all that follow it.
-				r.o.Log.Warn("a message of the archive could not be read", "id", got.last)
+				r.o.Log.Warn("a message of the archive could not be read", "id", got.Last)
 				return got, nil
 			}
-			return page{}, fmt.Errorf("wait for result %s: %w", got.last, ctx.Err())
+			return mam.Page{}, fmt.Errorf("wait for result %s: %w", got.Last, ctx.Err())
 		}
 	}
-}
-
-// payload writes the question.
-func (ask question) payload(query string) (xmltok.Element, error) {
-	var w xmltok.Writer
-	w.Start(convert.NSMAM, "query", xmltok.A("queryid", query))
-	if !ask.start.IsZero() || ask.id != "" {
-		w.Start(convert.NSData, "x", xmltok.A("type", "submit"))
-		w.Start(convert.NSData, "field", xmltok.A("var", "FORM_TYPE"), xmltok.A("type", "hidden"))
-		w.Start(convert.NSData, "value").Text(convert.NSMAM).End().End()
-		if !ask.start.IsZero() {
-			w.Start(convert.NSData, "field", xmltok.A("var", "start"))
-			w.Start(convert.NSData, "value").Text(ask.start.UTC().Format("2006-01-02T15:04:05Z")).End().End()
-		}
-		if ask.id != "" {
-			w.Start(convert.NSData, "field", xmltok.A("var", "ids"))
-			w.Start(convert.NSData, "value").Text(ask.id).End().End()
-		}
-		w.End()
-	}
-	w.Start(convert.NSRSM, "set")
-	most := ask.max
-	if most == 0 {
-		most = pageSize
-	}
-	w.Start(convert.NSRSM, "max").Text(strconv.Itoa(most)).End()
-	switch {
-	case ask.after != "":
-		w.Start(convert.NSRSM, "after").Text(ask.after).End()
-	case ask.back:
-		w.Start(convert.NSRSM, "before").Text(ask.before).End()
-	}
-	return w.Element()
 }
 
 // archived takes one archive result. Only what comes from the room itself and
@@ -195,7 +145,7 @@ func (q *replay) hold(room, id string, forwarded, e xmltok.Element) {
 }
 
 // readPage asks for a page as the link's own occupant and returns its messages.
-func (r *Room) readPage(ctx context.Context, ask question) ([]past, page, error) {
+func (r *Room) readPage(ctx context.Context, ask mam.Question) ([]past, mam.Page, error) {
 	q := &replay{by: r.bot, keep: true}
 	r.asks(1)
 	got, err := r.page(ctx, q, ask)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/mam"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 )
@@ -20,7 +21,7 @@ type archive struct {
 	list []entry
 	page int // most results in one page
 
-	asked  []question
+	asked  []mam.Question
 	refuse error                      // what queries end with
 	hold   func()                     // called before each answer
 	forge  func(iq *packet.IQ) string // stanzas that come before the results
@@ -82,22 +83,22 @@ func (a *archive) answer(iq *packet.IQ) (*packet.IQ, error) {
 	list := slices.Clone(a.list)
 	a.mu.Unlock()
 	from, to := 0, len(list)
-	for _, at := range []string{ask.after, ask.before} {
+	for _, at := range []string{ask.After, ask.Before} {
 		if at != "" && !slices.ContainsFunc(list, func(e entry) bool { return e.id == at }) {
 			return nil, &packet.Error{Type: "cancel", Condition: "item-not-found"}
 		}
 	}
 	for i, e := range list {
 		switch {
-		case e.id == ask.after, !ask.start.IsZero() && e.stamp.Before(ask.start):
+		case e.id == ask.After, !ask.Start.IsZero() && e.stamp.Before(ask.Start):
 			from = max(from, i+1)
-		case e.id == ask.before:
+		case e.id == ask.Before:
 			to = i
 		}
 	}
-	most := min(ask.max, a.page)
+	most := min(ask.Max, a.page)
 	complete := to-from <= most
-	if !complete && ask.back {
+	if !complete && ask.Back {
 		from = to - most
 	} else if !complete {
 		to = from + most
@@ -134,24 +135,24 @@ func result(iq *packet.IQ, from, query string, e entry) string {
 		"<forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='" + e.stamp.UTC().Format(time.RFC3339Nano) + "'/>" + e.xml + "</forwarded></result></message>"
 }
 
-func readQuestion(iq *packet.IQ) (ask question, query string) {
+func readQuestion(iq *packet.IQ) (ask mam.Question, query string) {
 	q := iq.Payload
 	if x, ok := q.Child(convert.NSData, "x"); ok {
 		for f := range x.Children() {
 			value := f.ChildText(convert.NSData, "value")
 			switch f.Get("var") {
 			case "start":
-				ask.start, _ = time.Parse(time.RFC3339, value)
+				ask.Start, _ = time.Parse(time.RFC3339, value)
 			case "ids":
-				ask.id = value
+				ask.ID = value
 			}
 		}
 	}
 	set, _ := q.Child(convert.NSRSM, "set")
-	ask.after = set.ChildText(convert.NSRSM, "after")
-	_, ask.back = set.Child(convert.NSRSM, "before")
-	ask.before = set.ChildText(convert.NSRSM, "before")
-	ask.max, _ = strconv.Atoi(set.ChildText(convert.NSRSM, "max"))
+	ask.After = set.ChildText(convert.NSRSM, "after")
+	_, ask.Back = set.Child(convert.NSRSM, "before")
+	ask.Before = set.ChildText(convert.NSRSM, "before")
+	ask.Max, _ = strconv.Atoi(set.ChildText(convert.NSRSM, "max"))
 	return ask, q.Get("queryid")
 }
 

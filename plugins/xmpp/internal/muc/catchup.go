@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/mam"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/sdk"
 )
@@ -132,7 +133,7 @@ func (r *Room) filled(ctx context.Context, err error) {
 
 // seed makes the first mark of a room: the end of its archive.
 func (r *Room) seed(ctx context.Context) error {
-	kept, got, err := r.readPage(ctx, question{back: true, max: 1})
+	kept, got, err := r.readPage(ctx, mam.Question{Back: true, Max: 1})
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (r *Room) seed(ctx context.Context) error {
 	if n := len(kept); n > 0 && !kept[n-1].stamp.IsZero() {
 		at = kept[n-1].stamp
 	}
-	r.moveMark(got.last, at)
+	r.moveMark(got.Last, at)
 	return nil
 }
 
@@ -161,7 +162,7 @@ func (r *Room) fill(ctx context.Context) error {
 			// The message that we stood at has expired (XEP-0059 §2.2).
 			stepped = true
 			r.mu.Lock()
-			ask = question{start: r.mark.At.Add(-overlap)}
+			ask = mam.Question{Start: r.mark.At.Add(-overlap)}
 			r.mu.Unlock()
 			continue
 		case err != nil:
@@ -171,33 +172,33 @@ func (r *Room) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if got.last != "" {
-			r.arrive(got.last, kept)
+		if got.Last != "" {
+			r.arrive(got.Last, kept)
 		}
-		if got.complete || got.last == "" || got.last == ask.after {
+		if got.Complete || got.Last == "" || got.Last == ask.After {
 			return nil
 		}
 		if news += n; news >= r.o.CatchUp.MaxCount {
 			r.o.Log.Warn("more was said while nobody listened than may be caught up; the rest is left out", "max_count", r.o.CatchUp.MaxCount)
 			return r.seed(ctx)
 		}
-		ask.after = got.last
+		ask.After = got.Last
 	}
 }
 
 // from says where the hole begins, and whether its older part is left out.
-func (r *Room) from() (ask question, cut bool) {
+func (r *Room) from() (ask mam.Question, cut bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	oldest := r.o.Now().Add(-r.o.CatchUp.MaxAge)
 	switch {
 	case r.mark.At.Before(oldest):
-		return question{start: oldest}, true
+		return mam.Question{Start: oldest}, true
 	case r.mark.ID != "":
-		return question{after: r.mark.ID}, false
+		return mam.Question{After: r.mark.ID}, false
 	default:
 		// The archive was empty then, and its clock may be another.
-		return question{start: r.mark.At.Add(-overlap)}, false
+		return mam.Question{Start: r.mark.At.Add(-overlap)}, false
 	}
 }
 

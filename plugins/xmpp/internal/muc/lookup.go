@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"bridgehost/plugins/xmpp/internal/mam"
 )
 
 // What a message refers to may be older than what is in memory, above all after
@@ -22,7 +24,7 @@ func (r *Room) target(ctx context.Context, stanza string) *sight {
 	if v := r.recall(func(s *seen) *sight { return s.stanza(stanza) }); v != nil {
 		return v
 	}
-	return r.look(ctx, question{id: stanza}, func(s *seen) *sight { return s.stanza(stanza) })
+	return r.look(ctx, mam.Question{ID: stanza}, func(s *seen) *sight { return s.stanza(stanza) })
 }
 
 // original finds what its author sent under the message id; nil when nobody
@@ -32,7 +34,7 @@ func (r *Room) original(ctx context.Context, w who, id string) *sight {
 	if v := r.recall(find); v != nil || !w.stable {
 		return v
 	}
-	return r.look(ctx, question{}, find)
+	return r.look(ctx, mam.Question{}, find)
 }
 
 // recall looks in memory.
@@ -48,17 +50,17 @@ func (r *Room) recall(find func(*seen) *sight) *sight {
 // look asks the archive: for the one message where it knows messages by id, else
 // for its last pages. Somebody who refers to what does not exist must not make
 // us read for ever, so it rests after looking in vain.
-func (r *Room) look(ctx context.Context, ask question, find func(*seen) *sight) *sight {
+func (r *Room) look(ctx context.Context, ask mam.Question, find func(*seen) *sight) *sight {
 	r.mu.Lock()
 	about := r.about()
 	rest := r.o.Now().Before(r.lookAgain) || !about.record || !r.up || r.bot.phase != in || ctx.Err() != nil
-	byID := ask.id != "" && about.byID
+	byID := ask.ID != "" && about.byID
 	r.mu.Unlock()
 	if rest {
 		return nil
 	}
 	if byID {
-		if kept, _, err := r.readPage(ctx, question{id: ask.id, max: 1}); err == nil {
+		if kept, _, err := r.readPage(ctx, mam.Question{ID: ask.ID, Max: 1}); err == nil {
 			r.learn(kept)
 		}
 	} else {
@@ -75,7 +77,7 @@ func (r *Room) look(ctx context.Context, ask question, find func(*seen) *sight) 
 
 // readBack reads the archive from its end until find succeeds.
 func (r *Room) readBack(ctx context.Context, find func(*seen) *sight) {
-	ask := question{back: true}
+	ask := mam.Question{Back: true}
 	var all []past
 	for range backMost {
 		kept, got, err := r.readPage(ctx, ask)
@@ -88,10 +90,10 @@ func (r *Room) readBack(ctx context.Context, find func(*seen) *sight) {
 		r.past = newSeen(maxPast) // anew, since a correction has to be filed after what it corrects
 		r.mu.Unlock()
 		r.learn(all)
-		if r.recall(find) != nil || got.complete || got.first == "" || got.first == ask.before {
+		if r.recall(find) != nil || got.Complete || got.First == "" || got.First == ask.Before {
 			return
 		}
-		ask.before = got.first
+		ask.Before = got.First
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/mam"
 	"bridgehost/sdk"
 )
 
@@ -33,7 +34,6 @@ const maxLooked = 50_000
 // Bounds of a search.
 const (
 	margin   = 2 * time.Minute // clocks of host and server may differ by so much
-	pageSize = 100             // messages asked for at a time; servers give fewer
 	maxPages = 2000
 	// calm is the age of a connection from which nothing of the one before it
 	// can still arrive. Some servers (ejabberd) take a new connection while they
@@ -194,7 +194,7 @@ func (r *Room) remember(stream, since time.Time, found map[string]hit) {
 func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, want map[string]bool) (map[string]hit, *sdk.Error) {
 	op := "search the archive of " + r.o.JID
 	found := map[string]hit{}
-	ask := question{start: since}
+	ask := mam.Question{Start: since}
 	for range maxPages {
 		q := &replay{by: o, want: want, tag: r.o.Tag, found: found}
 		got, err := r.page(ctx, q, ask)
@@ -204,10 +204,10 @@ func (r *Room) searchArchive(ctx context.Context, o *occupant, since time.Time, 
 		if err != nil {
 			return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive does not answer", Err: err}
 		}
-		if got.complete || got.last == "" || got.last == ask.after {
+		if got.Complete || got.Last == "" || got.Last == ask.After {
 			return found, nil
 		}
-		ask.after = got.last
+		ask.After = got.Last
 	}
 	return nil, &sdk.Error{Op: op, Kind: sdk.Transient, Public: "the room's archive is too long to look through"}
 }
