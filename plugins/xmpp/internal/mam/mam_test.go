@@ -34,7 +34,7 @@ func TestQuestion(t *testing.T) {
 func TestReadPage(t *testing.T) {
 	for text, want := range map[string]Page{
 		`<fin xmlns='urn:xmpp:mam:2' complete='true'><set xmlns='http://jabber.org/protocol/rsm'><first index='0'>a</first><last>b</last></set></fin>`: {"a", "b", true},
-		`<fin xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><count>0</count></set></fin>`:                                          {},
+		`<fin xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><count>0</count></set></fin>`:                                         {},
 		`<fin xmlns='urn:xmpp:mam:2'/>`: {},
 	} {
 		if got := ReadPage(parse(t, text)); got != want {
