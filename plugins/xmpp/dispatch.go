@@ -150,7 +150,25 @@ func (l *link) presence(ctx context.Context, p *packet.Presence) {
 
 // request takes the requests that the stream does not answer itself.
 func (l *link) request(ctx context.Context, iq *packet.IQ) bool {
-	return l.contacts != nil && (l.service.HandleIQ(ctx, iq) || l.contacts.HandleIQ(ctx, iq)) || l.social.HandleIQ(ctx, iq)
+	return l.granted != nil && l.delegated(ctx, iq) || l.contacts != nil && (l.service.HandleIQ(ctx, iq) || l.contacts.HandleIQ(ctx, iq)) || l.social.HandleIQ(ctx, iq)
+}
+
+// delegated answers a request to people's own accounts that their server hands on
+// to us (XEP-0355 §4.3). We hold nothing for them: requests to our own addresses
+// come without that, and what is not ours cannot be handed back.
+func (l *link) delegated(ctx context.Context, iq *packet.IQ) bool {
+	r, ok := l.granted.Delegated(iq)
+	if !ok {
+		return false
+	}
+	answer, err := r.Answer(r.IQ.Refuse("cancel", "feature-not-implemented", "The bridge keeps no data of this server's people."))
+	if err == nil {
+		err = l.sess.Send(ctx, answer)
+	}
+	if err != nil {
+		l.host.Log().Debug("delegated request not answered", "error", err)
+	}
+	return true
 }
 
 // disco says what our addresses are (XEP-0030 §3.1).

@@ -103,3 +103,58 @@ func TestFlushAtTheEnd(t *testing.T) {
 		t.Error("a full queue took an event after the end")
 	}
 }
+
+// Marks are called after the events before them, and not where those are lost.
+func TestAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		h := &host{fail: func([]sdk.Event) error {
+			if time.Since(begin) < time.Minute {
+				return &sdk.Error{Kind: sdk.Overloaded}
+			}
+			return nil
+		}}
+		q := New(h, 8, nil, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			q.Run(ctx)
+		}()
+		var seen []int
+		mark := func() {
+			if err := q.After(ctx, func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				seen = append(seen, len(h.got))
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		mark()
+		for i := range 3 {
+			if err := q.Put(ctx, event(i)); err != nil {
+				t.Fatal(err)
+			}
+			mark()
+		}
+		time.Sleep(30 * time.Second)
+		if slices.ContainsFunc(seen, func(n int) bool { return n != 0 }) || len(seen) > 1 {
+			t.Errorf("marks %v were called before the host took anything", seen)
+		}
+		time.Sleep(time.Minute)
+		if len(seen) != 4 || seen[3] != 3 || !slices.IsSorted(seen) {
+			t.Errorf("marks were called after %v events", seen)
+		}
+		h.fail = func([]sdk.Event) error { return &sdk.Error{Kind: sdk.Overloaded} }
+		if err := q.Put(ctx, event(4)); err != nil {
+			t.Fatal(err)
+		}
+		mark()
+		cancel()
+		<-done
+		if len(seen) != 4 {
+			t.Errorf("a mark was called though the event before it is lost")
+		}
+	})
+}
