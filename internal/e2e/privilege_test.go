@@ -8,11 +8,15 @@ import (
 	"bridgehost/internal/itest"
 )
 
+// delegatedSpace is a namespace that a server hands on to the bridge, which has nothing to say about it.
+const delegatedSpace = "urn:example:delegated"
+
 // newPrivileged is newGateway between two Prosodys of which the first lets the bridge see and change rosters (XEP-0356).
 func newPrivileged(t *testing.T) (b *bridge, juliet, romeo *side) {
 	t.Helper()
 	opts := gatewayOptions("127.0.0.2", "one.test", "juliet")
 	opts.Privileged = []string{"bridge.one.test"}
+	opts.Delegated = map[string]string{delegatedSpace: "bridge.one.test"}
 	one := itest.Prosody(t, opts)
 	two := itest.Prosody(t, gatewayOptions("127.0.0.3", "two.test", "romeo"))
 	juliet = &side{server: one, bridge: "bridge.one.test", peer: virtual("romeo@two.test", "bridge.one.test")}
@@ -42,6 +46,10 @@ func TestNamesInRosters(t *testing.T) {
 	}
 	if text := b.statusText(); !strings.Contains(text, "rosters (both)") {
 		t.Errorf("status does not tell of the grant:\n%s", text)
+	}
+	// What the server hands on and the bridge has no answer to is refused at once (XEP-0355).
+	if e := juliet.user.IQ("get", juliet.user.Bare(), "<query xmlns='"+delegatedSpace+"'/>"); e.Refusal == nil || e.Refusal.Condition != "feature-not-implemented" {
+		t.Errorf("delegated request: %s", e.XML)
 	}
 	juliet.user.SetContact(itest.Contact{JID: juliet.peer, Name: "My Romeo", Groups: []string{"Love"}})
 	b.stop()
