@@ -19,13 +19,11 @@ import (
 
 // wire is a plugin whose links the test holds in its hands.
 type wire struct {
-	mu     sync.Mutex
-	links  map[sdk.LinkID]*wireLink
 	opened chan *wireLink // each link that is opened to run
 }
 
 func newWire() *wire {
-	return &wire{links: map[sdk.LinkID]*wireLink{}, opened: make(chan *wireLink, 64)}
+	return &wire{opened: make(chan *wireLink, 64)}
 }
 
 func (*wire) Describe() sdk.Manifest {

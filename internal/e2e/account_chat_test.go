@@ -77,8 +77,8 @@ func TestAccountChats(t *testing.T) {
 
 // crossTalk sends a text, an edit, a reaction, a reply and a retraction. between runs before each change.
 func crossTalk(t *testing.T, from, to from, between func()) {
-	sent := from.user.SendChat(from.bot, "swear by teh moon")
-	got := to.get("message", func(e itest.Event) bool { return strings.HasSuffix(e.Body, "swear by teh moon") })
+	sent := from.user.SendChat(from.bot, "swear by the mooon")
+	got := to.get("message", func(e itest.Event) bool { return strings.HasSuffix(e.Body, "swear by the mooon") })
 	between()
 	from.user.Correct(from.bot, sent, "swear by the moon")
 	if e := to.get("correction", func(e itest.Event) bool { return strings.HasSuffix(e.Body, "swear by the moon") }); e.Replace != got.ID {

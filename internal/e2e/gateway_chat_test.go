@@ -69,7 +69,7 @@ func crossNotices(t *testing.T, from, to *side) {
 // crossChanges checks that corrections, reactions, replies and retractions find the message that they are about. between runs
 // after the original and before each change.
 func crossChanges(t *testing.T, from, to *side, between func()) {
-	sent, got := from.say(to, itest.Message{Body: "swear by teh moon"})
+	sent, got := from.say(to, itest.Message{Body: "swear by the mooon"})
 	between()
 	from.user.Correct(from.peer, sent, "swear by the moon")
 	e := to.wait("correction", func(e itest.Event) bool { return e.Body == "swear by the moon" })

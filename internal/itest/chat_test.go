@@ -30,8 +30,8 @@ func TestClientsExpressAWholeChat(t *testing.T) {
 
 		juliet.SetState(to, "composing")
 		message("chat state", func(e itest.Event) bool { return e.State == "composing" && !e.HasBody })
-		id := juliet.SendMessage(itest.Message{To: to, Body: "teh moon", AskReceipt: true, Markable: true, Lang: "en"})
-		first := message("first message", func(e itest.Event) bool { return e.Body == "teh moon" })
+		id := juliet.SendMessage(itest.Message{To: to, Body: "the mooon", AskReceipt: true, Markable: true, Lang: "en"})
+		first := message("first message", func(e itest.Event) bool { return e.Body == "the mooon" })
 		if first.ID != id || first.OriginID != id || !first.AsksReceipt || !first.Markable || first.Lang != "en" {
 			t.Errorf("message = %+v, want id, origin-id %s, receipt asked, markable, lang en", first, id)
 		}
@@ -50,7 +50,7 @@ func TestClientsExpressAWholeChat(t *testing.T) {
 		}
 		juliet.Reply(to, first, "so it is")
 		e = message("reply", func(e itest.Event) bool { return e.Reply != nil })
-		if e.Reply.ID != id || e.Body != "> teh moon\nso it is" || len(e.Fallbacks) != 1 || e.Fallbacks[0].End != 11 {
+		if e.Reply.ID != id || e.Body != "> the mooon\nso it is" || len(e.Fallbacks) != 1 || e.Fallbacks[0].End != 11 {
 			t.Errorf("reply = %+v, fallbacks %+v, body %q", e.Reply, e.Fallbacks, e.Body)
 		}
 		romeo.Received(juliet.JID, id)

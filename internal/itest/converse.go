@@ -116,7 +116,10 @@ func servePages(t TB, host, dist string) string {
 func js(function string, arguments ...string) string {
 	quoted := make([]string, len(arguments))
 	for i, a := range arguments {
-		text, _ := json.Marshal(a) // a string always has an encoding
+		text, err := json.Marshal(a)
+		if err != nil {
+			panic(fmt.Sprintf("write %q: %v", a, err)) // a string always has an encoding
+		}
 		quoted[i] = string(text)
 	}
 	return fmt.Sprintf("drive.%s(%s)", function, strings.Join(quoted, ", "))

@@ -18,13 +18,13 @@ func TestConverseHoldsAConversation(t *testing.T) {
 	}
 
 	juliet.OpenChat(to)
-	juliet.TypeIn(to, "teh moon")
+	juliet.TypeIn(to, "the mooon")
 	message("chat state", func(e itest.Event) bool { return e.State == "composing" })
 	juliet.Enter()
-	sent := juliet.WaitFor(to, "own message", func(m itest.ConverseMessage) bool { return m.Own && m.Text == "teh moon" })
+	sent := juliet.WaitFor(to, "own message", func(m itest.ConverseMessage) bool { return m.Own && m.Text == "the mooon" })
 	first := message("message", func(e itest.Event) bool { return e.HasBody })
-	if first.Body != "teh moon" || first.ID != sent.ID {
-		t.Errorf("romeo saw %q with id %q, want %q with %q", first.Body, first.ID, "teh moon", sent.ID)
+	if first.Body != "the mooon" || first.ID != sent.ID {
+		t.Errorf("romeo saw %q with id %q, want %q with %q", first.Body, first.ID, "the mooon", sent.ID)
 	}
 	juliet.Edit(to, sent.ID, "the moon")
 	message("correction", func(e itest.Event) bool { return e.Replace == first.ID && e.Body == "the moon" })

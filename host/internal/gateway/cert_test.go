@@ -104,7 +104,7 @@ func TestCertificateThatCannotBeRead(t *testing.T) {
 // unwrapAll gives the last error of a chain.
 func unwrapAll(err error) error {
 	for {
-		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // walks the chain itself
+		u, ok := err.(interface{ Unwrap() error })
 		if !ok {
 			return err
 		}

@@ -183,7 +183,7 @@ func TestText(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	c, f := open(t, false)
-	first := said(t, c, f, from("m1", "<body>teh moon</body>")).Item().Origin.ID
+	first := said(t, c, f, from("m1", "<body>the mooon</body>")).Item().Origin.ID
 	ev := said(t, c, f, from("m2", "<body>the moon</body><replace xmlns='urn:xmpp:message-correct:0' id='m1'/>"))
 	if ch, ok := ev.Change.(sdk.ItemUpdated); !ok || ch.Target.Remote != first {
 		t.Errorf("correction: %+v", ev.Change)

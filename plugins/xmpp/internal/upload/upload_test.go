@@ -353,7 +353,7 @@ func TestRehostAll(t *testing.T) {
 	}
 	// What may work later is an error, what never will is not.
 	f.statuses = []int{http.StatusServiceUnavailable}
-	if got, lost, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("c")}}); err == nil || err.Kind != sdk.Transient || len(got) != 1 || got[0].URL != "" {
+	if got, _, err = u.RehostAll(t.Context(), from, []sdk.Media{{Data: []byte("c")}}); err == nil || err.Kind != sdk.Transient || len(got) != 1 || got[0].URL != "" {
 		t.Errorf("temporary: %+v, %v", got, err)
 	}
 	f.none = true
