@@ -37,9 +37,9 @@ type Profile struct {
 	Published   time.Time
 }
 
-// Deliver gives the inbox for what is not personal: the shared one, if it is of the actor's own origin, else the personal one.
+// Deliver gives the inbox for what is not personal: the shared one, if it is of the same origin as the personal one, else that.
 func (p Profile) Deliver() string {
-	if object.SameOrigin(p.SharedInbox, p.ID) {
+	if object.SameOrigin(p.SharedInbox, p.Inbox) {
 		return p.SharedInbox
 	}
 	return p.Inbox
@@ -60,8 +60,8 @@ func ReadActor(o *object.Object) (Profile, error) {
 		return Profile{}, fmt.Errorf("reading actor: %w", err)
 	}
 	handle := ActorHandle(o)
-	if !object.SameOrigin(o.Inbox(), o.ID()) || handle == "" {
-		return Profile{}, fmt.Errorf("reading actor: inbox of its own and a handle: %w", ErrID)
+	if object.Origin(o.Inbox()) == "" || handle == "" {
+		return Profile{}, fmt.Errorf("reading actor: inbox and handle: %w", ErrID)
 	}
 	p := Profile{ID: o.ID(), Type: o.Type(), Inbox: o.Inbox(), SharedInbox: o.SharedInbox(), Outbox: o.Outbox(), Followers: o.Followers(),
 		Following: o.Following(), Featured: o.Featured(), MovedTo: o.MovedTo(), AlsoKnownAs: o.AlsoKnownAs(), Keys: o.PublicKeys(),
@@ -76,7 +76,7 @@ func ReadActor(o *object.Object) (Profile, error) {
 	name, _ := o.Name()
 	p.Actor.Name = short(plainName(name), maxShort)
 	p.parts(o)
-	p.Actor.Consent = consent(&p)
+	p.Actor.Consent = consent(o, &p)
 	return p, nil
 }
 
@@ -141,8 +141,11 @@ var refusals = []string{"nobridge", "nobot", "nobots", "nobridges"}
 // consents are the words by which an actor that is bridged only on request asks for it.
 var consents = []string{"yesbridge", "bridgeme"}
 
-// consent reads whether the actor lets itself be bridged. A refusal beats a consent.
-func consent(p *Profile) sdk.Consent {
+// consent reads whether the actor lets itself be bridged: by a member bridgeable (FEP-0036), else by words. A refusal beats a consent.
+func consent(o *object.Object, p *Profile) sdk.Consent {
+	if b, told := o.Value("bridgeable").(bool); told && !b {
+		return sdk.ConsentRefused
+	}
 	words := slices.Clone(p.Tags)
 	texts := []string{p.Actor.Name}
 	if p.Actor.Summary != nil {
@@ -157,7 +160,7 @@ func consent(p *Profile) sdk.Consent {
 	for _, t := range texts {
 		words = append(words, tagsIn(t)...)
 	}
-	given := false
+	given := o.Bool("bridgeable")
 	for _, w := range words {
 		w = strings.ToLower(w)
 		if slices.Contains(refusals, w) {

@@ -42,6 +42,7 @@ type Post struct {
 	To       []string // everybody who is addressed: actors, collections, Public
 	Quote    object.Quote
 	Audience string // group of FEP-1b12; empty = none
+	Refused  bool   // bridgeable is false (FEP-0036): the post is not to be bridged
 	Loss     []sdk.Loss
 }
 
@@ -56,7 +57,7 @@ func IsContent(typ string) bool { return content[typ] }
 
 // Read turns an object into a post. The error wraps ErrKind, ErrID or ErrAuthor.
 func Read(o *object.Object, r Reading) (Post, error) {
-	p := Post{Type: o.Type(), ID: o.ID(), Quote: o.Quote(), To: o.Recipients()}
+	p := Post{Type: o.Type(), ID: o.ID(), Quote: o.Quote(), To: o.Recipients(), Refused: o.Value("bridgeable") == false}
 	switch {
 	case !content[p.Type]:
 		return Post{}, fmt.Errorf("reading a %q: %w", p.Type, ErrKind)
@@ -85,7 +86,7 @@ func author(o *object.Object) string {
 			return a.ID()
 		}
 	}
-	for _, id := range append(o.AttributedTo(), o.Refs("actor")...) {
+	for _, id := range slices.Concat(o.AttributedTo(), o.Refs("actor"), o.Refs("organizers")) { // organizers: FEP-8a8e
 		if object.Origin(id) != "" {
 			return id
 		}

@@ -171,3 +171,35 @@ func TestCorpusRoundTrip(t *testing.T) {
 		members, refused, known, whole, 100*float64(whole)/float64(max(1, known)), raw)
 	t.Logf("through the typed vocabulary: %d, whole again %d (%.1f %%)", typed, typedWhole, 100*float64(typedWhole)/float64(max(1, typed)))
 }
+
+// TestCorpusMutated reads each document cut off at 64 places, and with each member in turn replaced by what does not belong there.
+func TestCorpusMutated(t *testing.T) {
+	cut, read := 0, 0
+	for name, raw := range corpus(t) {
+		for i := range 64 {
+			if _, err := Parse(raw[:len(raw)*i/64]); err == nil {
+				t.Errorf("%s cut at %d of 64 was taken", name, i)
+			}
+			cut++
+		}
+		o, err := Parse(raw)
+		if err != nil {
+			continue
+		}
+		for _, k := range o.Keys() {
+			for _, v := range []any{nil, json.Number("7"), []any{}, map[string]any{}, []any{o.Value(k)}, true, "x"} {
+				b, err := o.Clone().Set(k, v).MarshalJSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m, err := Parse(b); err == nil {
+					touch(m, t)
+					if _, err := m.Vocab(context.Background()); err == nil {
+						read++
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d cut, %d mutated ones are typed", cut, read)
+}

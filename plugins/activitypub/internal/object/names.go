@@ -54,7 +54,7 @@ var names = []string{
 	"published", "updated", "startTime", "endTime", "closed", "oneOf", "anyOf", "votersCount", "sensitive", "replies", "items",
 	"orderedItems", "first", "next", "partOf", "inbox", "outbox", "followers", "following", "endpoints", "sharedInbox", "publicKey",
 	"publicKeyPem", "publicKeyMultibase", "owner", "controller", "assertionMethod", "proof", "signature", "alsoKnownAs", "movedTo",
-	"preferredUsername", "manuallyApprovesFollowers", "quote", "quoteUrl", "quoteUri", "quoteAuthorization", "interactionPolicy",
+	"preferredUsername", "manuallyApprovesFollowers", "quote", "quoteUri", "quoteAuthorization", "interactionPolicy",
 	"interactingObject", "interactionTarget", "formerType", "deleted", "context", "conversation", "icon", "image",
 }
 
