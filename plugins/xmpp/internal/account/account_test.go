@@ -175,6 +175,13 @@ func (s *server) say(text string, live bool) {
 	}
 }
 
+// answers names what happens before a page from now on.
+func (s *server) answers(f func(query string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
+}
+
 // run brings the stream up and runs the account until the returned function is called.
 func (s *server) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -243,17 +250,24 @@ func TestPositionWaitsForTheHost(t *testing.T) {
 		stop := s.run()
 		s.say("one", true)
 		time.Sleep(2 * saveEvery)
+		synctest.Wait()
+		s.mu.Lock()
 		s.busy = true
+		s.mu.Unlock()
 		s.say("two", true)
 		time.Sleep(2 * saveEvery)
+		synctest.Wait()
 		if at := string(s.store[storeKey]); !strings.Contains(at, `"id":"0"`) {
 			t.Errorf("position %s, want 0", at)
 		}
+		s.mu.Lock()
 		s.busy = false
+		s.mu.Unlock()
 		for _, done := range s.pending {
 			done()
 		}
 		time.Sleep(2 * saveEvery)
+		synctest.Wait()
 		if at := string(s.store[storeKey]); !strings.Contains(at, `"id":"1"`) {
 			t.Errorf("position %s, want 1", at)
 		}
@@ -300,9 +314,11 @@ func TestArchiveIsLate(t *testing.T) {
 		s.say("live", true)
 		s.check()
 		time.Sleep(time.Minute / 2)
+		synctest.Wait()
 		s.check("live")
-		s.answer = nil
+		s.answers(nil)
 		time.Sleep(2 * tryAgain)
+		synctest.Wait()
 		s.check("missed", "live")
 		s.say("after", true)
 		s.check("after")
@@ -339,6 +355,7 @@ func TestSkippedResult(t *testing.T) {
 		s.again(nil)
 		stop = s.run()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		s.check("two")
 		stop()
 		s.again(nil)
@@ -358,7 +375,7 @@ func TestMoreThanMayWait(t *testing.T) {
 		s.again(nil)
 		var want []string
 		s.answer = func(string) error {
-			s.answer = nil
+			s.answers(nil)
 			for i := range maxHeld + 500 {
 				s.say(fmt.Sprint(i), true)
 				want = append(want, fmt.Sprint(i))

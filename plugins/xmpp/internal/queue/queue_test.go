@@ -138,22 +138,30 @@ func TestAfter(t *testing.T) {
 			}
 			mark()
 		}
+		marks := func() []int {
+			synctest.Wait()
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return slices.Clone(seen)
+		}
 		time.Sleep(30 * time.Second)
-		if slices.ContainsFunc(seen, func(n int) bool { return n != 0 }) || len(seen) > 1 {
+		if seen := marks(); slices.ContainsFunc(seen, func(n int) bool { return n != 0 }) || len(seen) > 1 {
 			t.Errorf("marks %v were called before the host took anything", seen)
 		}
 		time.Sleep(time.Minute)
-		if len(seen) != 4 || seen[3] != 3 || !slices.IsSorted(seen) {
+		if seen := marks(); len(seen) != 4 || seen[3] != 3 || !slices.IsSorted(seen) {
 			t.Errorf("marks were called after %v events", seen)
 		}
+		h.mu.Lock()
 		h.fail = func([]sdk.Event) error { return &sdk.Error{Kind: sdk.Overloaded} }
+		h.mu.Unlock()
 		if err := q.Put(ctx, event(4)); err != nil {
 			t.Fatal(err)
 		}
 		mark()
 		cancel()
 		<-done
-		if len(seen) != 4 {
+		if len(marks()) != 4 {
 			t.Errorf("a mark was called though the event before it is lost")
 		}
 	})
