@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -56,7 +57,8 @@ type certificate struct {
 	caFile, certFile, keyFile string
 }
 
-// issue writes ca.pem, cert.pem and key.pem to dir: a certificate for all names that ends after lifetime.
+// issue writes ca.pem, cert.pem and key.pem to dir: a certificate for all names, which may be IP addresses, that ends after
+// lifetime.
 func (a *authority) issue(dir string, lifetime time.Duration, names ...string) (certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -72,9 +74,15 @@ func (a *authority) issue(dir string, lifetime time.Duration, names ...string) (
 		Subject:      pkix.Name{CommonName: names[0]},
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.Add(lifetime),
-		DNSNames:     names,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -103,4 +111,24 @@ func (a *authority) issue(dir string, lifetime time.Duration, names ...string) (
 
 func encodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// ServerCertificate says where a certificate of the test authority is.
+type ServerCertificate struct {
+	CAFile, CertFile, KeyFile string
+}
+
+// Certificate writes a certificate of the test authority to dir, for names that may be IP addresses. All servers of this
+// package trust it.
+func Certificate(t TB, dir string, names ...string) ServerCertificate {
+	t.Helper()
+	ca, err := testCA()
+	if err != nil {
+		t.Fatalf("make authority: %v", err)
+	}
+	c, err := ca.issue(dir, 12*time.Hour, names...)
+	if err != nil {
+		t.Fatalf("make certificate: %v", err)
+	}
+	return ServerCertificate{CAFile: c.caFile, CertFile: c.certFile, KeyFile: c.keyFile}
 }
