@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/activitypub/internal/object"
+	"bridgehost/plugins/activitypub/internal/sign"
 	"bridgehost/sdk"
 )
 
@@ -155,18 +156,15 @@ func (c *Client) load(ctx context.Context, address string, old *entry) *entry {
 	bad := func(err error, keep time.Duration) *entry { return &entry{err: err, until: now.Add(keep)} }
 	r, err := c.get(ctx, address, acceptDocument, true, conditional)
 	switch {
-	case err != nil && sdk.KindOf(err).Temporary():
-		return bad(err, min(c.opt.Negative, time.Minute))
 	case err != nil:
-		return bad(err, c.opt.Negative)
+		return bad(err, c.keepFailure(err))
 	case r.status == http.StatusNotModified && len(conditional) > 0:
 		e := *old
 		e.until = c.freshUntil(r.header)
 		return &e
-	case r.status == http.StatusGone:
-		return bad(c.statusError(op, r), max(c.opt.Negative, time.Hour))
 	case r.status/100 != 2:
-		return bad(c.statusError(op, r), c.opt.Negative)
+		err := c.statusError(op, r)
+		return bad(err, c.keepFailure(err))
 	case len(r.header.Values("Content-Type")) != 1 || !object.IsDocument(r.header.Get("Content-Type")):
 		return bad(fail(sdk.Invalid, op, ContentType, nil), c.opt.Negative)
 	}
@@ -175,6 +173,18 @@ func (c *Client) load(ctx context.Context, address string, old *entry) *entry {
 		return bad(fail(sdk.Invalid, op, Malformed, err), c.opt.Negative)
 	}
 	return &entry{obj: obj, url: r.url.String(), until: c.freshUntil(r.header), etag: r.header.Get("ETag"), changed: r.header.Get("Last-Modified")}
+}
+
+// keepFailure says how long a failure is taken as the answer: what can pass only for a minute, what is gone for an hour.
+func (c *Client) keepFailure(err error) time.Duration {
+	switch kind := sdk.KindOf(err); {
+	case kind == sdk.Gone:
+		return max(c.opt.Negative, time.Hour)
+	case kind.Temporary() && sign.ReasonOf(err) == "":
+		return min(c.opt.Negative, time.Minute)
+	default:
+		return c.opt.Negative
+	}
 }
 
 // freshUntil reads how long an answer may be used (RFC 9111 §5.2.2): at least 10 s, so that one activity asks once, at most a day.

@@ -60,7 +60,7 @@ func (k *Keys) PublicKey(ctx context.Context, id string, fresh bool) (sign.Publi
 	k.mu.Unlock()
 	if age := now.Sub(e.at); ok {
 		switch {
-		case e.err != nil && age < k.c.opt.Negative, e.err == nil && !fresh && age < k.opt.Keep, e.err == nil && fresh && age < k.opt.Again:
+		case e.err != nil && age < k.c.keepFailure(e.err), e.err == nil && !fresh && age < k.opt.Keep, e.err == nil && fresh && age < k.opt.Again:
 			return e.key, e.err
 		}
 	}

@@ -444,3 +444,11 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+func BenchmarkSign(b *testing.B) {
+	r := post()
+	b.ReportAllocs()
+	for b.Loop() {
+		sign(r)
+	}
+}

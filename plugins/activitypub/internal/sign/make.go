@@ -16,6 +16,9 @@ import (
 // Signature-Input. Headers of an earlier try are replaced, so that each try is signed anew. The Host header is not set: who sends the
 // request must send Request.Host.
 func Sign(r *Request, form Form, key Key, now time.Time) error {
+	if key.Signer == nil {
+		return fmt.Errorf("sign request with %s: no private key", key.ID)
+	}
 	if r.Header == nil {
 		r.Header = map[string][]string{}
 	}
