@@ -18,14 +18,17 @@ const (
 	KindReply     store.Kind = "reply"     // id of a public answer, by post and id
 	KindProfile   store.Kind = "profile"   // Profile, under the key self
 	KindReaction  store.Kind = "reaction"  // far reactions to a post, by post and actor
-	KindSent      store.Kind = "sent"      // our reactions to a far post, by the post's id
+	KindSent      store.Kind = "sent"      // ids of our reactions to a far post by reaction, by the post's id
+	KindOut       store.Kind = "out"       // []json.RawMessage that an event became, by the event's id
+	KindAsk       store.Kind = "ask"       // id of a far actor that asked to follow, by the key of the event
 )
 
 // Limits are the bounds of the store for these kinds.
 func Limits() store.Limits {
 	return store.Limits{Records: map[store.Kind]int{
 		KindPost: 2000, KindActivity: 2000, KindGone: 4000, KindFollower: 100_000, KindFollowing: 10_000, KindReply: 5000,
-		KindProfile: 1, KindReaction: 20_000, KindSent: 5000,
+		KindProfile: 1, KindReaction: 20_000, KindSent: 5000, KindOut: 2000, KindAsk: 1000,
+		"author": 20_000,
 	}}
 }
 

@@ -248,7 +248,14 @@ func (s *Server) asked(ctx context.Context, p Person, ref Ref, r *web.Request) *
 		if ok, err := s.o.Store.Get(p.Name, KindActivity, ref.ID, &a); err != nil || !ok {
 			return missing(err, "there is no such activity")
 		}
-		return answer200(typeActivity, a)
+		o, err := object.Parse(a)
+		if err != nil {
+			return RefuseError(sdk.Errorf(sdk.Internal, "read activity "+ref.ID, "%w", err))
+		}
+		if public, _ := o.Public(); !public {
+			return missing(nil, "there is no such activity")
+		}
+		return document(o)
 	}
 	return s.collection(p, ref, r)
 }
