@@ -204,7 +204,7 @@ func (act *Action) undo(r Reading) error {
 	}
 	act.Verb = e.Type()
 	act.Object, act.Embedded = e.Target()
-	if act.Object == "" {
+	if act.Object == "" && (act.Verb != "Accept" || act.Embedded == nil) {
 		return fmt.Errorf("of nothing: %w", ErrIgnored)
 	}
 	switch act.Verb {

@@ -80,9 +80,9 @@ func ReadActor(o *object.Object) (Profile, error) {
 	return p, nil
 }
 
-// plainName takes a display name as plain text; a few servers write it with entities or tags.
+// plainName takes a display name as the plain text that it is to be (AS2 §4.3); what is evidently markup all the same is read as that.
 func plainName(s string) string {
-	if strings.ContainsAny(s, "<&") {
+	if strings.Contains(s, "</") {
 		return plainOf(s)
 	}
 	return s

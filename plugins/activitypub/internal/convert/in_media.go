@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-fed/activity/streams/values/duration"
-
 	"bridgehost/plugins/activitypub/internal/object"
 	"bridgehost/sdk"
 )
@@ -134,16 +132,36 @@ func fileName(address string) string {
 	return name
 }
 
-// span reads an xsd:duration; 0 for none and for what no file lasts.
+// span reads an xsd:duration of days and less, which is what files last; 0 for none and for anything longer than 1000 hours. go-fed's
+// reader is not used: it takes no fractions.
 func span(s string) time.Duration {
-	if s == "" || len(s) > 32 {
+	rest, ok := strings.CutPrefix(s, "P")
+	if !ok || len(s) > 32 {
 		return 0
 	}
-	d, err := duration.DeserializeDuration(s)
-	if err != nil || d < 0 || d > 1000*time.Hour {
+	var total float64
+	clock := false
+	for rest != "" {
+		if rest[0] == 'T' && !clock {
+			clock, rest = true, rest[1:]
+			continue
+		}
+		n := strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+		if n <= 0 {
+			return 0
+		}
+		unit := map[string]float64{"D": 86400, "TH": 3600, "TM": 60, "TS": 1}[map[bool]string{true: "T"}[clock]+rest[n:n+1]]
+		v, err := strconv.ParseFloat(rest[:n], 64)
+		if err != nil || unit == 0 {
+			return 0
+		}
+		total += v * unit
+		rest = rest[n+1:]
+	}
+	if total > 1000*3600 {
 		return 0
 	}
-	return d
+	return time.Duration(total * float64(time.Second)).Round(time.Millisecond)
 }
 
 // focal keeps the focal point, which items cannot say.

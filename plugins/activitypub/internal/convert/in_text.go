@@ -61,6 +61,10 @@ func (in *reader) text() {
 			t = fullLinks(t)
 		}
 	}
+	if len(t.Plain) > maxText {
+		in.loss.add(sdk.LossText, "longer than is kept")
+		t = richtext.Slice(t, 0, maxText)
+	}
 	t = in.withoutQuote(t)
 	t = in.mentions(t)
 	t = in.plainTags(t)

@@ -18,7 +18,7 @@ type Names struct {
 	ID        string // of the object
 	Actor     string // the author
 	Followers string // collection of the author's followers
-	URL       string // page for people; empty = Item.URL, if that is of the web, else ID
+	URL       string // page for people; empty = Item.URL, if that is of the origin of ID, else ID
 	// Type forces a type, such as ChatMessage or Page; empty = Event, Question, Article for what has a title, else Note.
 	Type string
 	// Place is the visibility of items that only say VisibilityPlace; VisibilityPlace itself = followers only.
@@ -159,7 +159,7 @@ func (w *writer) page() string {
 	switch {
 	case w.n.URL != "":
 		return w.n.URL
-	case object.Origin(w.it.URL) != "":
+	case object.SameOrigin(w.it.URL, w.n.ID): // Mastodon takes no page of another host
 		return w.it.URL
 	}
 	return w.n.ID

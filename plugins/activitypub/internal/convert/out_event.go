@@ -33,7 +33,7 @@ func (w *writer) event(c *sdk.CalendarEvent) {
 	}
 	o.Set("timezone", zone.String()).Set("joinMode", "free").Set("mediaType", "text/html")
 	word := map[string]string{"tentative": "TENTATIVE", "cancelled": "CANCELLED"}[c.Status]
-	full := map[string]string{"TENTATIVE": "EventPostponed", "CANCELLED": "EventCancelled"}[word]
+	full := map[string]string{"TENTATIVE": "Tentative", "CANCELLED": "EventCancelled"}[word]
 	if word == "" {
 		word, full = "CONFIRMED", "EventScheduled"
 	}
