@@ -30,10 +30,11 @@ const (
 	MaxTags     = 100
 	MaxEmoji    = 100
 	MaxOptions  = 100
-	maxShort    = 2048    // bytes of names, titles, options
-	maxAlt      = 10000   // bytes of a description
-	maxText     = 1 << 18 // bytes of a post
-	maxHTML     = 48 << 10
+	maxShort    = 2048     // bytes of names, titles, options
+	maxAlt      = 10000    // bytes of a description
+	maxText     = 1 << 18  // bytes of a post
+	maxHTML     = 40 << 10 // bytes of content that are sent: Misskey takes 64 KiB in all
+	maxTwice    = 16 << 10 // bytes of content that are sent twice, in content and contentMap
 )
 
 // Like is the reaction that a Like without content stands for, and that is sent as one: XMPP's "noticed" of XEP-0470 is the same.

@@ -248,7 +248,11 @@ func (w *writer) text() {
 		html = `<p class="quote-inline">RE: <a href="` + q + `" rel="nofollow noopener noreferrer">` + q + `</a></p>` + html
 	}
 	w.o.Set("content", html)
-	if l := w.it.Language; l != "" && len(l) <= 64 {
+	switch l := w.it.Language; {
+	case l == "" || len(l) > 64:
+	case len(html) > maxTwice:
+		w.loss.add(sdk.LossMarkup, "the language of a long text is not told")
+	default:
 		w.o.Set("contentMap", map[string]string{l: html})
 	}
 }
