@@ -208,3 +208,41 @@ func TestCorpusMutated(t *testing.T) {
 	}
 	t.Logf("%d cut, %d mutated ones are typed", cut, read)
 }
+
+// TestAdversarial gives the hostile documents of the corpus the context in which a server meets them. WebFinger answers are no documents
+// of this package.
+func TestAdversarial(t *testing.T) {
+	docs := corpus(t)
+	for _, c := range []struct {
+		name  string
+		check func(o *Object) error
+		want  Reason
+	}{
+		{"fedify__adversarial-example.com-cross-origin-actor-create", (*Object).CheckActivity, ActorOrigin},
+		{"fedify__adversarial-example.com-wrong-type-https---example.com", fetched("https://example.com/"), NoID},
+		{"mastodon__adversarial-bogus-mastodon-announce", (*Object).CheckEmbedded, ObjectOwner},
+		{"mastodon__adversarial-evil-remote.example_with_keyid_from_admin-mastdon.example.org-person", (*Object).CheckKeys, KeyOwner},
+		{"pleroma__adversarial-spoofed-object-note", fetched("https://media.example/x.json"), ActorOrigin},
+		{"microblogpub__adversarial-user_with_invalid_also_known_as-person", (*Object).CheckKeys, ""},
+		{"misskey__adversarial-misskey_poll_no_end_date-question", nil, ""},
+		{"kroeg__adversarial-kroeg-array-less-emoji-create-note", (*Object).CheckActivity, ""},
+		{"gancio__adversarial-bad-location-without-a-name-place", nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o, err := Parse(docs[c.name])
+			if err == nil && c.check != nil {
+				err = c.check(o)
+			}
+			if reason(err) != c.want {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func fetched(address string) func(*Object) error {
+	return func(o *Object) error {
+		_, err := o.CheckFetched(address)
+		return err
+	}
+}

@@ -84,14 +84,21 @@ func (p *parser) value(depth int, free bool) (any, error) {
 	case c == '-' || c >= '0' && c <= '9':
 		return p.number()
 	}
-	for word, v := range map[string]any{"true": true, "false": false, "null": nil} {
-		if strings.HasPrefix(string(p.b[p.i:min(p.i+5, len(p.b))]), word) {
-			p.i += len(word)
-			return v, nil
+	rest := p.b[p.i:]
+	for _, w := range words {
+		if len(rest) >= len(w.text) && string(rest[:len(w.text)]) == w.text {
+			p.i += len(w.text)
+			return w.value, nil
 		}
 	}
 	return nil, p.fail(NotJSON)
 }
+
+// words are the literals of JSON.
+var words = [...]struct {
+	text  string
+	value any
+}{{"null", nil}, {"true", true}, {"false", false}}
 
 func (p *parser) object(depth int, free bool) (any, error) {
 	p.i++
