@@ -118,7 +118,6 @@ func target(id string) sdk.Target {
 const (
 	nativeType  = "activitypub.type"   // the type of the object
 	nativeFocal = "activitypub.focal." // and the index of the medium: its focal point as JSON
-	nativeTo    = "activitypub.to"     // JSON list of who is addressed
 )
 
 type reader struct {
