@@ -88,4 +88,7 @@ type Manifest struct {
 	// GlobalIDs says that ids of items mean the same in all places of a link, as
 	// URLs do: a copy in one place names the item in every other.
 	GlobalIDs bool
+	// Reports says that a link reports its own state by Host.Report: until it
+	// has done so it counts as starting, not as up.
+	Reports bool
 }

@@ -27,6 +27,7 @@ type manifestFile struct {
 	Limits      Limits            `toml:"limits" doc:"what it needs"`
 	BatchMax    int               `toml:"batch_max" doc:"deliveries in one batch"`
 	GlobalIDs   bool              `toml:"global_ids" doc:"ids of items mean the same in all places of a link"`
+	Reports     bool              `toml:"reports" doc:"a link is starting until it has reported its own state"`
 	Schema      string            `toml:"schema" doc:"JSON Schema of its configuration"`
 	Sample      string            `toml:"sample" doc:"sample of its configuration, TOML"`
 	Commands    []manifestCommand `toml:"command" doc:"commands of its own"`
@@ -98,7 +99,7 @@ func (f *manifestFile) check(d *decoder) {
 
 func (f *manifestFile) manifest() sdk.Manifest {
 	m := sdk.Manifest{ID: f.ID, Version: f.Version, Description: f.Description, ContractMin: f.Contract[0], ContractMax: f.Contract[1],
-		Facets: f.Facets, Abilities: f.Abilities, Hosts: f.Hosts, Sample: f.Sample, BatchMax: f.BatchMax, GlobalIDs: f.GlobalIDs,
+		Facets: f.Facets, Abilities: f.Abilities, Hosts: f.Hosts, Sample: f.Sample, BatchMax: f.BatchMax, GlobalIDs: f.GlobalIDs, Reports: f.Reports,
 		Limits: sdk.Limits{Memory: int64(f.Limits.Memory), Time: time.Duration(f.Limits.Time)}}
 	if f.Schema != "" {
 		m.Schema = json.RawMessage(f.Schema)

@@ -42,6 +42,7 @@ func (plugin) Describe() sdk.Manifest {
 		Facets: []string{"deliverer", "placer", "informed", "resolver"},
 		Schema: schema, Sample: sample,
 		BatchMax: 1024,
+		Reports:  true,
 	}
 }
 

@@ -302,4 +302,5 @@ func (c *coder) manifest(m *sdk.Manifest) {
 	}
 	c.int(15, &m.BatchMax)
 	c.bool(16, &m.GlobalIDs)
+	c.bool(17, &m.Reports)
 }

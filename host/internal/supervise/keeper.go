@@ -271,7 +271,7 @@ func (k *keeper) once(ctx context.Context) error {
 	if err := k.start(ctx, r); err != nil {
 		return errors.Join(err, k.finish(r))
 	}
-	k.up()
+	k.up(r.man)
 	for {
 		select {
 		case err := <-r.ended:
@@ -308,11 +308,12 @@ func (k *keeper) cause(r *running, err error) error {
 	}
 }
 
-// up marks the link as running unless it has already said something itself.
-func (k *keeper) up() {
+// up marks the link as running unless it has already said something itself or
+// will do so: a link that reports is starting until its first report.
+func (k *keeper) up(man sdk.Manifest) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.status.State == sdk.StateStarting {
+	if k.status.State == sdk.StateStarting && !man.Reports {
 		k.status.State, k.status.Since = sdk.StateUp, k.sup.opt.Now()
 	}
 }
@@ -338,6 +339,7 @@ func (k *keeper) over(r *running, err error) error {
 func (k *keeper) exchange(ctx context.Context, old *running) *running {
 	next, err := k.open(ctx)
 	if err == nil {
+		k.set(sdk.StateStarting, "") // before the new one can report
 		if err = k.start(ctx, next); err != nil {
 			err = errors.Join(err, k.finish(next))
 		}
@@ -347,7 +349,7 @@ func (k *keeper) exchange(ctx context.Context, old *running) *running {
 		k.log().Error("link not exchanged", "error", err)
 		return old
 	}
-	k.set(sdk.StateUp, "")
+	k.up(next.man)
 	if err := k.finish(old); err != nil {
 		k.log().Warn("old instance not closed cleanly", "error", err)
 	}

@@ -25,6 +25,7 @@ type stage struct {
 	crashes map[string]int // by version: how often Run ends at once
 	end     error          // with what it ends; nil = boom
 	refuse  map[string]error
+	reports bool // the plugin reports its own state
 	live    int
 }
 
@@ -75,9 +76,11 @@ type actorInstance struct {
 	host  sdk.Host
 }
 
-func (i *actorInstance) Plugin() sdk.Plugin     { return i }
-func (i *actorInstance) Done() <-chan struct{}  { return nil }
-func (i *actorInstance) Describe() sdk.Manifest { return sdk.Manifest{Version: i.spec.Version} }
+func (i *actorInstance) Plugin() sdk.Plugin    { return i }
+func (i *actorInstance) Done() <-chan struct{} { return nil }
+func (i *actorInstance) Describe() sdk.Manifest {
+	return sdk.Manifest{Version: i.spec.Version, Reports: i.stage.reports}
+}
 
 func (i *actorInstance) Close() error {
 	i.stage.note("close", string(i.spec.Link), i.spec.Version)
@@ -283,6 +286,27 @@ func TestPL15HangingPluginStartsAgain(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// TestStartingUntilReported holds back a link that says itself when it is up, also when it is exchanged.
+func TestStartingUntilReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{reports: true}
+		sup, stop := begin(t, s, Spec{Link: "a", Version: "1", Swap: true})
+		if st := sup.Status()[0]; st.State != sdk.StateStarting {
+			t.Errorf("before its first report the link is %v; want starting", st.State)
+		}
+		sup.keepers()["a"].report(sdk.Report{State: sdk.StateUp, Reason: "connected"})
+		if st := sup.Status()[0]; st.State != sdk.StateUp || st.Reason != "connected" {
+			t.Errorf("after its report the link is %v (%s); want up, connected", st.State, st.Reason)
+		}
+		sup.Apply([]Spec{{Link: "a", Version: "2", Swap: true}})
+		synctest.Wait()
+		if st := sup.Status()[0]; st.State != sdk.StateStarting {
+			t.Errorf("after the exchange the link is %v; want starting", st.State)
+		}
+		stop()
 	})
 }
 

@@ -4618,6 +4618,7 @@ type Manifest struct {
 	Limits        *Limits                `protobuf:"bytes,14,opt,name=limits,proto3" json:"limits,omitempty"`
 	BatchMax      int64                  `protobuf:"varint,15,opt,name=batch_max,json=batchMax,proto3" json:"batch_max,omitempty"`
 	GlobalIds     bool                   `protobuf:"varint,16,opt,name=global_ids,json=globalIds,proto3" json:"global_ids,omitempty"` // ids of items mean the same in all places of a link
+	Reports       bool                   `protobuf:"varint,17,opt,name=reports,proto3" json:"reports,omitempty"`                      // a link is starting until it has reported its own state
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4760,6 +4761,13 @@ func (x *Manifest) GetBatchMax() int64 {
 func (x *Manifest) GetGlobalIds() bool {
 	if x != nil {
 		return x.GlobalIds
+	}
+	return false
+}
+
+func (x *Manifest) GetReports() bool {
+	if x != nil {
+		return x.Reports
 	}
 	return false
 }
@@ -5390,7 +5398,7 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\vCommandInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05usage\x18\x02 \x01(\tR\x05usage\x12\x12\n" +
-	"\x04help\x18\x03 \x01(\tR\x04help\"\xb9\x04\n" +
+	"\x04help\x18\x03 \x01(\tR\x04help\"\xd3\x04\n" +
 	"\bManifest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12 \n" +
@@ -5409,7 +5417,8 @@ const file_bridgehost_plugin_v1_types_proto_rawDesc = "" +
 	"\x06limits\x18\x0e \x01(\v2\x1c.bridgehost.plugin.v1.LimitsR\x06limits\x12\x1b\n" +
 	"\tbatch_max\x18\x0f \x01(\x03R\bbatchMax\x12\x1d\n" +
 	"\n" +
-	"global_ids\x18\x10 \x01(\bR\tglobalIds\"4\n" +
+	"global_ids\x18\x10 \x01(\bR\tglobalIds\x12\x18\n" +
+	"\areports\x18\x11 \x01(\bR\areports\"4\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06values\x18\x02 \x03(\tR\x06values\"\x8e\x01\n" +
