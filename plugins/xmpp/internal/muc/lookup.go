@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"bridgehost/plugins/xmpp/internal/convert"
 	"bridgehost/plugins/xmpp/internal/mam"
 )
 
@@ -25,6 +26,26 @@ func (r *Room) target(ctx context.Context, stanza string) *sight {
 		return v
 	}
 	return r.look(ctx, mam.Question{ID: stanza}, func(s *seen) *sight { return s.stanza(stanza) })
+}
+
+// sent finds the message with the room's id if w sent it; nil when it was somebody
+// else, or when nobody knows. A message of the history that follows a join names
+// its sender by nick alone where the room has no occupant-id; its archive may say
+// more.
+func (r *Room) sent(ctx context.Context, w who, stanza string) *sight {
+	v := r.target(ctx, stanza)
+	if v != nil && !sameSender(v, w) && w.stable && v.author == r.o.JID+"/"+convert.Resource(v.from) {
+		v = r.look(ctx, mam.Question{ID: stanza}, func(s *seen) *sight {
+			if v := s.stanza(stanza); v != nil && sameSender(v, w) {
+				return v
+			}
+			return nil
+		})
+	}
+	if v == nil || v.gone || !sameSender(v, w) {
+		return nil
+	}
+	return v
 }
 
 // original finds what its author sent under the message id; nil when nobody

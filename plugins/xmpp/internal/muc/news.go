@@ -35,8 +35,8 @@ func (r *Room) news(ctx context.Context, h *heard) (sdk.Event, bool) {
 	case convert.Correct:
 		ev.Change = r.corrected(ctx, got, h)
 	case convert.Retract:
-		v := r.target(ctx, got.Target)
-		if v == nil || v.gone || !sameSender(v, h.who) {
+		v := r.sent(ctx, h.who, got.Target)
+		if v == nil {
 			return ev, false
 		}
 		ev.Change = sdk.ItemRetracted{Target: sdk.Target{Remote: v.remote}}
@@ -173,7 +173,7 @@ func (r *Room) file(in *seen, h *heard) {
 	if message == "" || own && !r.tagged(message) {
 		message = m.OriginID()
 	}
-	known := h.stanza != "" && (in.stanza(h.stanza) != nil || r.seen.stanza(h.stanza) != nil)
+	known := h.stanza != "" && (r.knows(in, h) || r.knows(r.seen, h))
 	if known || h.stanza == "" && message == "" || !m.HasBody() && !tombstone(m) {
 		return
 	}
@@ -195,6 +195,13 @@ func (r *Room) file(in *seen, h *heard) {
 		}
 	}
 	in.add(v, message, h.stanza)
+}
+
+// knows reports whether a message of the past is filed already. What is filed
+// under a nick alone is filed again when its sender is known. Called with mu held.
+func (r *Room) knows(in *seen, h *heard) bool {
+	v := in.stanza(h.stanza)
+	return v != nil && (v.author == h.who.key || !h.who.stable || v.author != r.o.JID+"/"+h.nick)
 }
 
 // filePart remembers one of several messages of ours that are one copy. Only when
