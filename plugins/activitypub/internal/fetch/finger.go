@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -59,7 +60,10 @@ func CanonicalHost(s string) (string, bool) {
 		return "", false
 	}
 	ascii, err := idna.Lookup.ToASCII(name)
-	if err != nil || len(ascii) > 253 {
+	if err != nil || len(ascii) > 253 || !utf8.ValidString(name) {
+		return "", false
+	}
+	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
 		return "", false
 	}
 	before, after := strings.Split(name, "."), strings.Split(ascii, ".")

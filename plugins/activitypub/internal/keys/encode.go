@@ -11,9 +11,10 @@ import (
 	"strings"
 )
 
-// Bounds of RSA keys: below the lower one a key can be broken, above the higher one checking is slow enough to be a weapon.
+// Bounds of RSA keys that are read. A weak key harms its owner alone, and Bridgy Fed has 1,024 bits; above the higher bound checking is
+// slow enough to be a weapon.
 const (
-	minRSABits = 2048
+	minRSABits = 1024
 	maxRSABits = 8192
 )
 

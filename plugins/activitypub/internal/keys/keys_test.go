@@ -5,13 +5,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -89,12 +89,9 @@ func TestPEM(t *testing.T) {
 			t.Errorf("%s: got %v, %v", name, key, err)
 		}
 	}
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
-	weak, _ := PublicPEM(&small.PublicKey)
-	for name, in := range map[string]string{"empty": "", "weak": weak, "certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+	weak, _ := PublicPEM(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 767), E: 65537})
+	huge, _ := PublicPEM(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 16383), E: 65537})
+	for name, in := range map[string]string{"empty": "", "weak": weak, "huge": huge, "certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
 		if _, err := ParsePublicPEM(in); !errors.Is(err, ErrUnusable) {
 			t.Errorf("%s: got %v, want ErrUnusable", name, err)
 		}

@@ -30,9 +30,12 @@ func (p Pair) String() string { return "keys made " + p.Made.UTC().Format(time.R
 // GoString keeps private keys out of %#v.
 func (p Pair) GoString() string { return p.String() }
 
+// rsaBits is the size of our keys, which every server takes.
+const rsaBits = 2048
+
 // Generate makes a new pair; it takes some 100 ms of CPU.
 func Generate(now time.Time) (Pair, error) {
-	r, err := rsa.GenerateKey(rand.Reader, minRSABits)
+	r, err := rsa.GenerateKey(rand.Reader, rsaBits)
 	if err != nil {
 		return Pair{}, fmt.Errorf("make rsa key: %w", err)
 	}

@@ -127,6 +127,44 @@ func TestRFC9421Message(t *testing.T) {
 	}
 }
 
+// TestRFC9421RSA is the signature of the proxy in RFC 9421 §4.3, with the key of §B.1.1.
+func TestRFC9421RSA(t *testing.T) {
+	key, err := keys.ParsePublicPEM(`-----BEGIN RSA PUBLIC KEY-----
+MIIBCgKCAQEAhAKYdtoeoy8zcAcR874L8cnZxKzAGwd7v36APp7Pv6Q2jdsPBRrw
+WEBnez6d0UDKDwGbc6nxfEXAy5mbhgajzrw3MOEt8uA5txSKobBpKDeBLOsdJKFq
+MGmXCQvEG7YemcxDTRPxAleIAgYYRjTSd/QBwVW9OwNFhekro3RtlinV0a75jfZg
+kne/YiktSvLG34lw2zqXBDTC5NHROUqGTlML4PlNZS5Ri2U4aCNx2rUPRcKIlE0P
+uKxI4T+HIaFpv8+rdV6eUgOrB2xeI1dSFFn/nnv5OoZJEIB+VmuKn3DCUcCZSFlQ
+PSXSfBDiUGhwOw76WuSSsf1D4b/vLoJ10wIDAQAB
+-----END RSA PUBLIC KEY-----`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Request{Method: "POST", Target: "/foo?param=Value&Pet=dog", Host: "origin.host.internal.example", Body: []byte(`{"hello": "world"}`),
+		Header: map[string][]string{"Content-Type": {"application/json"}, "Content-Length": {"18"},
+			"Forwarded":      {"for=192.0.2.123;host=example.com;proto=https"},
+			"Content-Digest": {"sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:"}}}
+	in, err := parseDictionary(`proxy_sig=("@method" "@authority" "@path" "content-digest" "content-type" "content-length" "forwarded");created=1618884480;keyid="test-key-rsa";alg="rsa-v1_5-sha256";expires=1618884540`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := parseDictionary("proxy_sig=:S6ZzPXSdAMOPjN/6KXfXWNO/f7V6cHm7BXYUh3YD/fRad4BCaRZxP+JH+8XY1I6+8Cy+CM5g92iHgxtRPz+MjniOaYmdkDcnL9cCpXJleXsOckpURl49GwiyUpZ10KHgOEe11sx3G2gxI8S0jnxQB+Pu68U9vVcasqOWAEObtNKKZd8tSFu7LB5YAv0RAGhB8tmpv7sFnIm9y+7X5kXQfi8NMaZaA8i2ZHwpBdg7a6CMfwnnrtflzvZdXAsD3LH2TwevU+/PBPv0B6NMNk93wUs/vfJvye+YuI87HU38lZHowtznbLVdp770I6VHR6WfgS9ddzirrswsE1w5o0LV/g==:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := base9421(r, in[0].value.([]component), in[0].raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &claim{form: RFC9421, sig: out[0].value.([]byte), bases: [][]byte{base}}
+	if err := c.params9421(in[0].params); err != nil || c.keyID != "test-key-rsa" || !c.expires.Equal(time.Unix(1618884540, 0)) {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	if err := c.prove(key); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fixed is a KeySource with fixed keys.
 type fixed map[string]PublicKey
 
