@@ -134,12 +134,18 @@ func TestAccountHole(t *testing.T) {
 			}
 			// The first start hears nothing of what was before it.
 			boris, next := from{x.boris, x.botB}, 0
+			seen := map[string]int{}
 			crossed := func() {
 				t.Helper()
 				for next < n {
 					e := boris.get("message", isNew)
-					if want := fmt.Sprintf("m-%03d", next); !strings.HasSuffix(e.Body, want) {
+					text := e.Body[max(0, len(e.Body)-len("m-000")):]
+					// Ejabberd puts what it had in hand for a stream that broke into the archive when it notices, behind what came later.
+					if want := fmt.Sprintf("m-%03d", next); text != want && name != "ejabberd" {
 						t.Fatalf("%q has crossed, want %s", e.Body, want)
+					}
+					if seen[text]++; seen[text] > 1 {
+						t.Errorf("%s has crossed %d times", text, seen[text])
 					}
 					next++
 				}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
+	"bridgehost/plugins/xmpp/internal/mam"
 	"bridgehost/plugins/xmpp/internal/packet"
 	"bridgehost/plugins/xmpp/internal/xmltok"
 )
@@ -81,6 +82,9 @@ type Account struct {
 	filling bool            // live messages wait until the hole is filled
 	hole    bool            // the hole could not be read: the position stays before it
 	again   time.Time       // when that is tried next
+	since   mam.Question    // with which the last hole began
+	known   map[string]bool // archive ids that were taken since then; as long as there are looks
+	looks   []time.Time     // when it is looked through again for what the archive took late
 }
 
 // position says up to where the account has heard.
@@ -98,6 +102,12 @@ const (
 	tries     = 3
 	tryAgain  = time.Minute // pause after a hole could not be read
 )
+
+// lookAgain says when a hole is looked through again. What a server still had in
+// hand for our stream when that broke, it puts into the archive when it notices,
+// which may be after we have read it: ejabberd does so for streams that could be
+// resumed.
+var lookAgain = [...]time.Duration{2 * time.Second, 20 * time.Second}
 
 // New makes an account. No I/O.
 func New(o Options, s Stream, store Store) *Account {
@@ -159,7 +169,8 @@ func (a *Account) Run(ctx context.Context) error {
 func (a *Account) due() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.hole || a.filling || a.o.Now().Before(a.again) {
+	now := a.o.Now()
+	if a.filling || !a.hole && (len(a.looks) == 0 || now.Before(a.looks[0])) || a.hole && now.Before(a.again) {
 		return false
 	}
 	a.filling = true
@@ -283,6 +294,7 @@ func (a *Account) Handled(ctx context.Context, m *packet.Message) {
 	id := a.archiveID(m)
 	a.mu.Lock()
 	moves := id != "" && !a.filling && !a.hole
+	a.note(id)
 	a.mu.Unlock()
 	if moves {
 		a.heard(ctx, position{ID: id, At: a.o.Now()})

@@ -21,8 +21,17 @@ func (a *Account) catchUp(ctx context.Context) {
 	a.mu.Lock()
 	epoch := a.epoch
 	first := a.at.At.IsZero()
+	look := len(a.looks) > 0 && !a.hole
+	if look {
+		a.looks = a.looks[1:]
+	}
 	a.mu.Unlock()
 	began := a.o.Now()
+	if look {
+		a.lookThrough(ctx)
+		a.release(ctx, epoch, false)
+		return
+	}
 	for {
 		err := a.fillInTries(ctx, epoch)
 		if !a.same(epoch) || ctx.Err() != nil {
@@ -37,6 +46,53 @@ func (a *Account) catchUp(ctx context.Context) {
 		}
 	}
 }
+
+// lookThrough reads the last hole once more. What has been taken already is taken
+// no second time by the host.
+func (a *Account) lookThrough(ctx context.Context) {
+	a.mu.Lock()
+	question := a.since
+	a.mu.Unlock()
+	for range a.o.MaxCount/mam.PageSize + 1 {
+		list, page, err := a.page(ctx, question)
+		if err != nil {
+			a.o.Log.Debug("hole not looked through again", "error", err)
+			return
+		}
+		for _, m := range list {
+			a.mu.Lock()
+			known := a.known[m.StanzaID(a.o.JID)]
+			a.mu.Unlock()
+			if !known {
+				a.take(ctx, m)
+			}
+		}
+		if page.Complete || page.Last == "" || page.Last == question.After {
+			return
+		}
+		question = mam.Question{After: page.Last}
+	}
+}
+
+// lookLater plans to look through the hole that begins with a question once more.
+func (a *Account) lookLater(begin mam.Question) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.since, a.looks, a.known = begin, a.looks[:0], map[string]bool{}
+	for _, d := range lookAgain {
+		a.looks = append(a.looks, a.o.Now().Add(d))
+	}
+}
+
+// note keeps that a message was taken, while there are looks. Called with mu held.
+func (a *Account) note(id string) {
+	if id != "" && len(a.looks) > 0 && len(a.known) < maxKnown {
+		a.known[id] = true
+	}
+}
+
+// maxKnown bounds the ids that are kept; the host knows the others as well.
+const maxKnown = 20_000
 
 // fillInTries fills the hole, and tries that again where it may help.
 func (a *Account) fillInTries(ctx context.Context, epoch int) error {
@@ -121,6 +177,9 @@ func (a *Account) release(ctx context.Context, epoch int, archive bool) (again b
 			if id != "" && a.taken[id] {
 				continue
 			}
+			a.mu.Lock()
+			a.note(id)
+			a.mu.Unlock()
 			a.o.Take(ctx, m)
 			if id != "" && !hole {
 				a.heard(ctx, position{ID: id, At: a.o.Now()})
@@ -139,6 +198,7 @@ func (a *Account) fill(ctx context.Context) error {
 	if at.At.IsZero() {
 		return a.toEnd(ctx)
 	}
+	a.lookLater(question)
 	for count, stepped := 0, false; ; {
 		list, page, err := a.page(ctx, question)
 		var refusal *packet.Error
@@ -209,6 +269,9 @@ func (a *Account) take(ctx context.Context, m *packet.Message) {
 		return
 	}
 	a.taken[id] = true
+	a.mu.Lock()
+	a.note(id)
+	a.mu.Unlock()
 	a.o.Take(ctx, m)
 }
 
