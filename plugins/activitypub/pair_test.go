@@ -225,3 +225,132 @@ func TestDirectMessage(t *testing.T) {
 		t.Errorf("after deletion: %d %s", status, body)
 	}
 }
+
+// follow lets Romeo follow Juliet, and gives both handles.
+func follow(t *testing.T, a, b *server) (atA, atB string) {
+	t.Helper()
+	atA, atB = "juliet@"+a.domain, "romeo@"+b.domain
+	b.deliver(sdk.PeerPlace(atA, romeo), romeo, sdk.FollowAsked{Object: sdk.Ref{Link: "fedi", ID: sdk.RemoteID(atA)}})
+	ev := a.next()
+	if c, ok := ev.Change.(sdk.FollowAsked); !ok || c.Object != (sdk.Ref{Link: "home", ID: juliet}) || ev.Place.ID != sdk.PeerPlace(atB, juliet) {
+		t.Fatalf("the wish to follow = %+v", ev)
+	}
+	a.deliver(sdk.PeerPlace(atB, juliet), juliet, sdk.FollowAnswered{Follower: sdk.Ref{Link: "fedi", ID: sdk.RemoteID(atB)}, Accepted: true})
+	ev = b.next()
+	if c, ok := ev.Change.(sdk.FollowAnswered); !ok || !c.Accepted || c.Follower != (sdk.Ref{Link: "home", ID: romeo}) || ev.Place.ID != sdk.PeerPlace(atA, romeo) {
+		t.Fatalf("the answer = %+v", ev)
+	}
+	return atA, atB
+}
+
+func TestFeed(t *testing.T) {
+	a, b := pair(t)
+	atA, atB := follow(t, a, b)
+	feed := sdk.PeerPlace(sdk.PeerAll, juliet)
+	post := sdk.Item{ID: "p1", Text: sdk.NewText("What's in a name?"), Visibility: sdk.VisibilityPublic, Created: time.Now()}
+	r := a.deliver(feed, juliet, sdk.ItemCreated{Item: post})
+	if want := sdk.RemoteID(inboxPrefix + b.link.site.SharedInbox()); len(r.Spread) != 1 || r.Spread[0] != want {
+		t.Errorf("spread to %v, want %s", r.Spread, want)
+	}
+	ev := b.next()
+	it := ev.Item()
+	if it == nil || it.Body() != "What's in a name?" || it.Visibility != sdk.VisibilityPublic || ev.Place.ID != sdk.PeerPlace(atA, sdk.PeerAll) {
+		t.Fatalf("post = %+v", ev)
+	}
+	target := sdk.Target{Remote: it.Origin.ID}
+
+	// a public answer by Romeo, whom Juliet does not follow, reaches her all the same
+	b.deliver(sdk.PeerPlace(sdk.PeerAll, romeo), romeo, sdk.ItemCreated{Item: sdk.Item{ID: "p2", Text: sdk.NewText("A rose"), ReplyTo: target, Visibility: sdk.VisibilityPublic, Created: time.Now()}})
+	if ev := a.next(); ev.Item() == nil || ev.Item().ReplyTo != target || ev.Place.ID != sdk.PeerPlace(atB, sdk.PeerAll) {
+		t.Errorf("answer = %+v", ev)
+	}
+	path := strings.TrimPrefix(string(target.Remote), a.web.URL)
+	if status, body, _ := a.get(strings.Replace(path, "/o/", "/r/", 1), "application/activity+json"); status != 200 || !strings.Contains(body, b.web.URL) {
+		t.Errorf("answers: %d %s", status, body)
+	}
+
+	// likes and boosts, and their ends
+	for _, reactions := range [][]string{{"❤"}, {"❤", "🌹"}, {}} {
+		b.deliver(sdk.PeerPlace(sdk.PeerAll, romeo), romeo, sdk.ReactionsSet{Target: target, Reactions: reactions})
+	}
+	var sets []string
+	for range 4 {
+		ev := a.next()
+		c, _ := ev.Change.(sdk.ReactionsSet)
+		sets = append(sets, strings.Join(c.Reactions, ""))
+	}
+	if got := strings.Join(sets, "|"); got != "❤|❤🌹|🌹|" && got != "❤|❤🌹|❤|" {
+		t.Errorf("reactions = %q", got)
+	}
+	b.deliver(sdk.PeerPlace(sdk.PeerAll, romeo), romeo, sdk.Shared{Target: target})
+	if c, ok := a.next().Change.(sdk.Shared); !ok || c.Target != target {
+		t.Errorf("boost = %+v", c)
+	}
+	b.deliver(sdk.PeerPlace(sdk.PeerAll, romeo), romeo, sdk.Unshared{Target: target})
+	if c, ok := a.next().Change.(sdk.Unshared); !ok || c.Target != target {
+		t.Errorf("end of the boost = %+v", c)
+	}
+
+	// an edit, a new profile, a deletion
+	post.Text = sdk.NewText("What is in a name?")
+	a.deliver(feed, juliet, sdk.ItemUpdated{Target: sdk.Target{Item: "p1", Remote: target.Remote}, Item: post})
+	if c, ok := b.next().Change.(sdk.ItemUpdated); !ok || c.Item.Body() != "What is in a name?" {
+		t.Errorf("edit = %+v", c)
+	}
+	a.add(juliet, sdk.Actor{Name: "Juliet Montague"})
+	a.deliver(feed, juliet, sdk.ActorUpdated{})
+	if ev := b.next(); ev.Kind() != sdk.KindActorUpdated || ev.Actor.Name != "Juliet Montague" {
+		t.Errorf("profile = %+v", ev)
+	}
+	a.deliver(feed, juliet, sdk.ItemRetracted{Target: sdk.Target{Item: "p1", Remote: target.Remote}})
+	if c, ok := b.next().Change.(sdk.ItemRetracted); !ok || c.Target != target {
+		t.Errorf("deletion = %+v", c)
+	}
+	b.quiet()
+}
+
+func TestEndOfFollow(t *testing.T) {
+	a, b := pair(t)
+	atA, atB := follow(t, a, b)
+	b.deliver(sdk.PeerPlace(atA, romeo), romeo, sdk.Unfollowed{Object: sdk.Ref{Link: "fedi", ID: sdk.RemoteID(atA)}})
+	if ev := a.next(); ev.Kind() != sdk.KindUnfollowed || ev.Place.ID != sdk.PeerPlace(atB, juliet) {
+		t.Errorf("unfollow = %+v", ev)
+	}
+	r := a.deliver(sdk.PeerPlace(sdk.PeerAll, juliet), juliet, sdk.ItemCreated{Item: sdk.Item{ID: "p9", Text: sdk.NewText("Alone"), Visibility: sdk.VisibilityPublic}})
+	if len(r.Spread) > 0 {
+		t.Errorf("after the end, posts go to %v", r.Spread)
+	}
+	// a block reaches the other side, and what the blocked one says no longer comes
+	a.deliver(sdk.PeerPlace(atB, juliet), juliet, sdk.Blocked{Object: sdk.Ref{Link: "fedi", ID: sdk.RemoteID(atB)}})
+	if ev := b.next(); ev.Kind() != sdk.KindBlocked {
+		t.Errorf("block = %+v", ev)
+	}
+	b.deliver(sdk.PeerPlace(atA, romeo), romeo, sdk.ItemCreated{Item: sdk.Item{ID: "i9", Text: sdk.NewText("Hear me")}})
+	a.quiet()
+	a.deliver(sdk.PeerPlace(atB, juliet), juliet, sdk.Unblocked{Object: sdk.Ref{Link: "fedi", ID: sdk.RemoteID(atB)}})
+	if ev := b.next(); ev.Kind() != sdk.KindUnblocked {
+		t.Errorf("unblock = %+v", ev)
+	}
+	b.deliver(sdk.PeerPlace(atA, romeo), romeo, sdk.Reported{Object: sdk.Ref{Link: "fedi", ID: sdk.RemoteID(atA)}, Text: "poison"})
+	if c, ok := a.next().Change.(sdk.Reported); !ok || c.Text != "poison" || c.Object.ID != juliet {
+		t.Errorf("report = %+v", c)
+	}
+	a.deliver(sdk.PeerPlace(sdk.PeerAll, juliet), juliet, sdk.ActorGone{})
+	if status, body, _ := a.get("/ap/u/juliet", "application/activity+json"); status != 410 {
+		t.Errorf("a deleted actor: %d %s", status, body)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	a, b := pair(t)
+	b.add("shy@chat.example", sdk.Actor{Name: "Shy", Summary: sdk.NewText("#nobridge")})
+	r, err := a.link.Resolve(t.Context(), "@Romeo@"+b.domain)
+	if err != nil || r.Actor == nil || r.Actor.Name != "Romeo" || string(r.Actor.Home.ID) != "romeo@"+b.domain {
+		t.Errorf("Resolve = %+v, %v", r.Actor, err)
+	}
+	for _, address := range []string{"nobody@" + b.domain, "shy@" + b.domain, "juliet@" + a.domain, "no handle"} {
+		if r, err := a.link.Resolve(t.Context(), address); sdk.KindOf(err) != sdk.NotFound {
+			t.Errorf("Resolve(%q) = %+v, %v", address, r.Actor, err)
+		}
+	}
+}

@@ -130,7 +130,7 @@ func (s *Server) WebFinger(ctx context.Context, r *web.Request) *web.Response {
 		name = ref.Name
 	} else if user, host, err := handle.Split(asked); err == nil && host == s.o.Site.Domain {
 		name = user
-		if user == s.o.Site.Domain { // FEP-d556
+		if user+"@"+host == s.o.Site.Handle(InstanceName) {
 			name = InstanceName
 		}
 	}

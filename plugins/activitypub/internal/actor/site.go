@@ -72,7 +72,7 @@ func (s Site) Key(name string) string { return s.Actor(name) + "#main-key" }
 // Handle gives user@host.
 func (s Site) Handle(name string) string {
 	if name == InstanceName {
-		name = s.Domain
+		name, _, _ = strings.Cut(s.Domain, ":") // FEP-d556
 	}
 	return name + "@" + s.Domain
 }
@@ -110,7 +110,7 @@ func parsePath(path string) (Ref, bool) {
 	if err != nil {
 		return Ref{}, false
 	}
-	ref := Ref{Name: strings.ToLower(name)}
+	ref := Ref{Name: name}
 	switch {
 	case len(f) == 1:
 		return ref, true

@@ -139,6 +139,9 @@ func (t *turn) publish(ctx context.Context) error {
 	if t.act.Verb == "Update" && t.act.Object == t.act.Actor {
 		return t.renewed(ctx)
 	}
+	if !object.SameOrigin(t.act.Object, t.act.Actor) {
+		return ignored("foreign_object") // AP-05: no honest document there can be the actor's
+	}
 	if err := t.a.CheckEmbedded(); err != nil || t.act.Fetch != "" {
 		if err := t.reread(ctx); err != nil { // AP-05: what is not surely the actor's is read where it lives
 			return err
