@@ -7,11 +7,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"bridgehost/sdk"
 )
+
+// lockPatience is how long a lock is waited for. A host that was killed while it
+// started a plugin leaves the lock for a moment with the child, which had not
+// closed what it inherited yet.
+const lockPatience = 2 * time.Second
 
 // lockFolder makes sure that one process uses the folder: ids are counted in
 // memory. The lock ends with the process, however it ends.
@@ -20,7 +26,12 @@ func lockFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock of data folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for until := time.Now().Add(lockPatience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(until); {
+		time.Sleep(20 * time.Millisecond)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = sdk.Errorf(sdk.Conflict, "lock "+dir, "another bridgehost is using this data folder")
 		}
