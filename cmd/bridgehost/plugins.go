@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bridgehost/plugins/activitypub"
 	"bridgehost/plugins/webhook"
 	"bridgehost/plugins/xmpp"
 	"bridgehost/sdk"
@@ -9,7 +10,8 @@ import (
 // builtins lists the plugins that are part of this program.
 func builtins() map[string]sdk.Plugin {
 	return map[string]sdk.Plugin{
-		"webhook": webhook.New(webhook.Options{}),
-		"xmpp":    xmpp.New(),
+		"activitypub": activitypub.New(activitypub.Options{}),
+		"webhook":     webhook.New(webhook.Options{}),
+		"xmpp":        xmpp.New(),
 	}
 }
