@@ -100,9 +100,7 @@ func (l *link) Inform(ctx context.Context, outcomes []sdk.Outcome) error {
 		if o.State == sdk.OutcomeDelivered || o.Dedup == "" || o.Place.IsZero() {
 			continue
 		}
-		_, foreign, ok := sdk.SplitPeerPlace(o.Place.ID)
-		own, _, _ := sdk.SplitPeerPlace(o.Place.ID)
-		_ = foreign
+		own, _, ok := sdk.SplitPeerPlace(o.Place.ID)
 		if !ok || own == sdk.PeerAll {
 			continue
 		}

@@ -129,11 +129,11 @@ func (g *Registry) Read(ctx context.Context, id string) (convert.Profile, error)
 
 func (g *Registry) keep(p convert.Profile) error {
 	op := "keep actor " + p.ID
-	if err := g.store.Put(owner(p.ID), kindActor, p.ID, record{Profile: p, Read: g.now()}); err != nil {
+	if err := g.store.Cache(owner(p.ID), kindActor, p.ID, record{Profile: p, Read: g.now()}); err != nil {
 		return sdk.Errorf(sdk.Transient, op, "%w", err)
 	}
 	handle := string(p.Actor.Home.ID)
-	if err := g.store.Put("handle "+handle, kindHandle, handle, p.ID); err != nil {
+	if err := g.store.Cache("handle "+handle, kindHandle, handle, p.ID); err != nil {
 		return sdk.Errorf(sdk.Transient, op, "%w", err)
 	}
 	return nil
@@ -162,7 +162,7 @@ func (g *Registry) ByHandle(ctx context.Context, handle string) (convert.Profile
 	p, err := g.ByID(ctx, id)
 	if err == nil && string(p.Actor.Home.ID) != handle {
 		// The handle is another name of the actor: remembered, and never used by us.
-		if err := g.store.Put("handle "+handle, kindHandle, handle, p.ID); err != nil {
+		if err := g.store.Cache("handle "+handle, kindHandle, handle, p.ID); err != nil {
 			return convert.Profile{}, sdk.AsError("look up "+handle, err)
 		}
 	}

@@ -14,7 +14,7 @@ func objects(id string) string { return "objects " + object.Origin(id) }
 // NoteAuthor remembers whose a far object is, so that answers and reactions find
 // their way without reading it again.
 func NoteAuthor(s *store.Store, id, author string) error {
-	if err := s.Put(objects(id), KindAuthor, id, author); err != nil {
+	if err := s.Cache(objects(id), KindAuthor, id, author); err != nil {
 		return sdk.AsError("keep the author of a post", err)
 	}
 	return nil

@@ -73,6 +73,7 @@ func (t *turn) place(ctx context.Context, id string) (sdk.RemoteID, error) {
 	case post.Visibility == sdk.VisibilityDirect:
 		return "", ignored("not_for_the_actor")
 	}
+	t.act.Object = post.ID // in its one spelling
 	return t.feed(), nil
 }
 

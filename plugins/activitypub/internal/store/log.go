@@ -93,9 +93,9 @@ func readLog(path, owner string, use func(line)) (int64, error) {
 	}
 }
 
-// appendLog appends bytes after the whole part of a file, and returns when they
-// are on disk.
-func appendLog(path string, whole int64, b []byte) error {
+// appendLog appends bytes after the whole part of a file, and with durable returns
+// when they are on disk.
+func appendLog(path string, whole int64, b []byte, durable bool) error {
 	dir := filepath.Dir(path)
 	if whole == 0 {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -113,12 +113,15 @@ func appendLog(path string, whole int64, b []byte) error {
 		if _, err := f.WriteAt(b, whole); err != nil {
 			return err
 		}
+		if !durable {
+			return nil
+		}
 		return f.Sync()
 	}()
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil && whole == 0 {
+	if err == nil && whole == 0 && durable {
 		err = syncDir(dir)
 	}
 	if err != nil {
@@ -133,7 +136,7 @@ func replaceLog(path string, b []byte) error {
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove old records: %w", err)
 	}
-	if err := appendLog(temp, 0, b); err != nil {
+	if err := appendLog(temp, 0, b, true); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, path); err != nil {

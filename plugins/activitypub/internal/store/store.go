@@ -197,7 +197,7 @@ func (o *owner) sorted(kind Kind) []Record {
 
 // write appends a line to the file, or writes it anew when more than half of it
 // is of no use.
-func (o *owner) write(l line) error {
+func (o *owner) write(l line, durable bool) error {
 	if o.path == "" {
 		return nil
 	}
@@ -214,7 +214,7 @@ func (o *owner) write(l line) error {
 	if total := o.whole + int64(len(b)); total > 64<<10 && total > 3*o.live {
 		return o.rewrite()
 	}
-	if err := appendLog(o.path, o.whole, b); err != nil {
+	if err := appendLog(o.path, o.whole, b, durable); err != nil {
 		return err
 	}
 	o.whole += int64(len(b))
@@ -250,6 +250,15 @@ func (o *owner) forget() {
 
 // Put keeps a value, written as JSON. It is on disk when Put returns without an error.
 func (s *Store) Put(owner string, kind Kind, key string, value any) error {
+	return s.put(owner, kind, key, value, true)
+}
+
+// Cache is Put for what can be found out again: a crash of the machine may lose it.
+func (s *Store) Cache(owner string, kind Kind, key string, value any) error {
+	return s.put(owner, kind, key, value, false)
+}
+
+func (s *Store) put(owner string, kind Kind, key string, value any, durable bool) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("keep %s %s: %w", kind, key, err)
@@ -266,7 +275,7 @@ func (s *Store) Put(owner string, kind Kind, key string, value any) error {
 		return nil
 	}
 	o.put(kind, key, data, s.limits)
-	if err := o.write(line{Kind: kind, Key: key, Value: data}); err != nil {
+	if err := o.write(line{Kind: kind, Key: key, Value: data}, durable); err != nil {
 		o.forget()
 		return err
 	}
@@ -283,7 +292,7 @@ func (s *Store) Delete(owner string, kind Kind, key string) (bool, error) {
 	if !o.remove(kind, key) {
 		return false, nil
 	}
-	if err := o.write(line{Kind: kind, Key: key, Gone: true}); err != nil {
+	if err := o.write(line{Kind: kind, Key: key, Gone: true}, true); err != nil {
 		o.forget()
 		return false, err
 	}
