@@ -17,13 +17,13 @@ import (
 
 // evil is a server that says what a test tells it to. Its actors are mallory and gertrude, each with a key.
 type evil struct {
-	t    *testing.T
+	t    testing.TB
 	web  *httptest.Server
 	keys map[string]keys.Pair
 	docs map[string]string
 }
 
-func newEvil(t *testing.T) *evil {
+func newEvil(t testing.TB) *evil {
 	t.Helper()
 	e := &evil{t: t, keys: map[string]keys.Pair{}, docs: map[string]string{}}
 	e.web = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

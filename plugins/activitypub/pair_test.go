@@ -22,7 +22,7 @@ import (
 
 // server is a link behind a listener with TLS, as the host would run it.
 type server struct {
-	t      *testing.T
+	t      testing.TB
 	host   *sdktest.Host
 	link   *link
 	web    *httptest.Server
@@ -32,7 +32,7 @@ type server struct {
 }
 
 // newServer starts a link for the people of a domain of the other network.
-func newServer(t *testing.T, local string, extra map[string]any) *server {
+func newServer(t testing.TB, local string, extra map[string]any) *server {
 	t.Helper()
 	s := &server{t: t, people: map[string]sdk.Actor{}}
 	s.web = httptest.NewTLSServer(http.HandlerFunc(s.serve))
@@ -169,7 +169,7 @@ func (s *server) get(path, accept string) (int, string, http.Header) {
 }
 
 // pair gives two links that are servers to one another: Juliet's and Romeo's.
-func pair(t *testing.T) (a, b *server) {
+func pair(t testing.TB) (a, b *server) {
 	a, b = newServer(t, "xmpp.example", nil), newServer(t, "chat.example", nil)
 	a.add("juliet@xmpp.example", sdk.Actor{Name: "Juliet", Summary: sdk.NewText("A Capulet")})
 	b.add("romeo@chat.example", sdk.Actor{Name: "Romeo"})
