@@ -20,7 +20,8 @@ type Config struct {
 	// PublicURL is where the host's HTTP listener is seen from outside,
 	// without a slash at the end; empty when there is none.
 	PublicURL string
-	// Dir is a folder of the link's own for files that may be lost.
+	// Dir is a folder of the link's own, which stays with the host's data and
+	// is backed up with it; empty where the host has no disk.
 	Dir string
 }
 
