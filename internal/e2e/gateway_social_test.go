@@ -89,3 +89,92 @@ func crossPosts(t *testing.T, from, to *side) {
 		t.Errorf("%d items after one was retracted, %v; want 3", len(items), err)
 	}
 }
+
+// TestGatewayVisibility has a post for contacts be shown to an approved follower only, and what is public later to everybody.
+func TestGatewayVisibility(t *testing.T) {
+	one := itest.Prosody(t, gatewayOptions("127.0.0.2", "one.test", "juliet"))
+	opts := gatewayOptions("127.0.0.3", "two.test", "romeo")
+	opts.Users["paris"], opts.Users["rosaline"] = "pw", "pw"
+	two := itest.Prosody(t, opts)
+	_, juliet, romeo := bridgeServers(t, one, two)
+	suitor, stranger := *romeo, *romeo // who asks to follow and hears nothing, and who does not ask
+	suitor.login(t, "paris")
+	stranger.login(t, "rosaline")
+	if err := juliet.user.CreateNode("", microblog, map[string]string{"pubsub#access_model": "presence", "pubsub#max_items": "10"}); err != nil {
+		t.Fatal(err)
+	}
+	romeo.user.Subscribe(romeo.peer) // the access model presence is of who sees the presence (XEP-0060 §4.5)
+	juliet.user.WaitPresence(juliet.peer, "subscribe")
+	juliet.user.Approve(juliet.peer)
+	romeo.user.WaitPresence(romeo.peer, "subscribed")
+	if state, err := romeo.user.SubscribeNode(romeo.peer, microblog); err != nil || state != "subscribed" {
+		t.Fatalf("subscription %q, %v", state, err)
+	}
+	soon(t, "the first post", func() (any, bool) {
+		_, err := juliet.user.Publish("", microblog, "secret", entry("secret", juliet.user.Bare(), "secret vows"), nil)
+		return err, shows(romeo, "secret vows")
+	})
+	if _, err := suitor.user.SubscribeNode(suitor.peer, microblog); err != nil {
+		t.Logf("who was not approved asks: %v", err)
+	}
+	juliet.user.WaitPresence(virtual(two.JID("paris"), juliet.bridge), "subscribe")
+	publish(t, juliet, "secret2", "more secret vows")
+	shown(t, romeo, "more secret vows")
+	readable(t, romeo, "secret vows", "more secret vows")
+	readable(t, &suitor)
+	readable(t, &stranger)
+
+	if err := juliet.user.ConfigureNode("", microblog, map[string]string{"pubsub#access_model": "open"}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, juliet, "public", "hear ye all")
+	shown(t, romeo, "hear ye all")
+	readable(t, romeo, "secret vows", "more secret vows", "hear ye all")
+	readable(t, &stranger, "hear ye all")
+	readable(t, &suitor, "hear ye all")
+	// The node does not say that it is for contacts again: it is asked.
+	if err := juliet.user.ConfigureNode("", microblog, map[string]string{"pubsub#access_model": "presence"}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, juliet, "secret3", "secret once more")
+	shown(t, romeo, "secret once more")
+	readable(t, &stranger, "hear ye all")
+	for _, s := range []*side{&suitor, &stranger} {
+		s.user.None("an event of a post for contacts", func(e itest.Event) bool { return strings.Contains(e.XML, "secret") })
+	}
+}
+
+// publish writes a post on the own microblog.
+func publish(t *testing.T, s *side, id, text string) {
+	t.Helper()
+	if _, err := s.user.Publish("", microblog, id, entry(id, s.user.Bare(), text), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shows reports whether a post of the other side has been notified.
+func shows(s *side, text string) bool {
+	return slices.ContainsFunc(s.user.Events(), func(e itest.Event) bool {
+		return e.PubSub != nil && e.Room == s.peer && strings.Contains(e.XML, ">"+text+"<")
+	})
+}
+
+// shown waits for the notification of a post of the other side.
+func shown(t *testing.T, s *side, text string) {
+	t.Helper()
+	soon(t, text, func() (any, bool) { return "nothing", shows(s, text) })
+}
+
+// readable checks which posts the other side's microblog gives: exactly those.
+func readable(t *testing.T, s *side, texts ...string) {
+	t.Helper()
+	items, _, err := s.user.Items(s.peer, microblog, itest.Range{})
+	if len(items) != len(texts) || err != nil && len(texts) > 0 {
+		t.Errorf("%s reads %+v, %v; want %q", s.user.Bare(), items, err, texts)
+	}
+	for _, text := range texts {
+		if !slices.ContainsFunc(items, func(i itest.Item) bool { return strings.Contains(i.XML, ">"+text+"<") }) {
+			t.Errorf("%s does not read %q in %+v", s.user.Bare(), text, items)
+		}
+	}
+}

@@ -120,6 +120,8 @@ func (s *Social) visit(ctx context.Context, src *source) error {
 		if err := s.subscribe(ctx, src); err != nil {
 			return err
 		}
+	}
+	if !ready || src.own != "" { // who may see the items may have changed
 		if err := s.describe(ctx, src); err != nil {
 			return err
 		}
@@ -195,6 +197,10 @@ func (s *Social) failed(ctx context.Context, src *source, err error) {
 			pause *= childRetry
 		}
 		src.due = s.o.Now().Add(pause)
+	}
+	var e *packet.Error
+	if errors.As(err, &e) && !e.Temporary() {
+		src.ready = false // who subscribed may no longer be let in, while another is
 	}
 	told := src.place != "" && src.parent == nil
 	s.mu.Unlock()
@@ -283,6 +289,22 @@ func (s *Social) subscribe(ctx context.Context, src *source) error {
 		}
 	}
 	return first
+}
+
+// recheck finds out the access model again before items that were notified go
+// out: few nodes tell of a new configuration (XEP-0060 §8.2.5.1, off by default),
+// and one that was open may be for contacts now. Where a route leads is the
+// operator's matter, and reactions are shown to whom the post is.
+func (s *Social) recheck(ctx context.Context, src *source) error {
+	if src.own == "" || strings.HasPrefix(src.at.Node, pubsub.AttachPrefix) {
+		return nil
+	}
+	if src.parent != nil {
+		if err := s.describe(ctx, src.parent); err != nil {
+			return err
+		}
+	}
+	return s.describe(ctx, src)
 }
 
 // describe finds out the access model of a node, and for attachments whether the

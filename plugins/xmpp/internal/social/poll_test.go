@@ -28,8 +28,8 @@ func TestNodeThatDoesNotNotifyIsReadAgain(t *testing.T) {
 			t.Errorf("event %+v", ev)
 		}
 		w.mu.Lock()
-		if n := len(w.asked) - asked; n != 1 {
-			t.Errorf("%d requests to read again, want 1", n)
+		if n := len(w.asked) - asked; n != 2 {
+			t.Errorf("%d requests to read again, want one for the access model and one for the items", n)
 		}
 		w.mu.Unlock()
 		stop()

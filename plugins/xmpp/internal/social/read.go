@@ -53,6 +53,11 @@ func (s *Social) notified(ctx context.Context, src *source, ev pubsub.Event) err
 	again, fresh := ev.Cut, false // fresh: what is known of the node no longer holds
 	switch ev.Kind {
 	case pubsub.EventItems:
+		if len(ev.Items) > 0 {
+			if err := s.recheck(ctx, src); err != nil {
+				return err
+			}
+		}
 		for _, it := range ev.Items {
 			if it.Payload.IsZero() { // XEP-0472 §5.1.1 advises deliver_payloads false
 				again = true

@@ -90,6 +90,27 @@ func TestFollowersOnlyFeedIsNotPublic(t *testing.T) {
 	}
 }
 
+// TestFeedThatIsNarrowedUnannounced: the node does not tell of its new configuration.
+func TestFeedThatIsNarrowedUnannounced(t *testing.T) {
+	w := newWorld(t)
+	w.nodes[blog] = &fakeNode{access: "open"}
+	s, stop := w.social(nil)
+	defer stop()
+	s.Follow(romeo, "bob@m.example")
+	w.read(blog)
+	for i, access := range []string{"open", "presence", "open"} {
+		w.mu.Lock()
+		w.nodes[blog].access = access
+		w.mu.Unlock()
+		id := fmt.Sprint("p", i)
+		notify(t, s, romeo, pubsub.ItemEvent(blog.Node, entry(t, id, "", "hello "+id, t1)))
+		want := map[string]sdk.Visibility{"open": sdk.VisibilityPublic, "presence": sdk.VisibilityFollowers}[access]
+		if ev := w.nextEvents(1)[0]; ev.Item() == nil || ev.Item().Visibility != want {
+			t.Errorf("post at access model %s: event %+v, want visibility %v", access, ev, want)
+		}
+	}
+}
+
 func TestFeedsAreKnownAfterARestart(t *testing.T) {
 	w := newWorld(t)
 	w.nodes[blog] = &fakeNode{access: "open", items: []pubsub.Item{entry(t, "p1", "", "one", t1), entry(t, "p2", "", "two", t2)}}
