@@ -151,7 +151,7 @@ func fediDirectBack(t *testing.T, f *fediverse) {
 	f.juliet.wait("retracted message", func(e itest.Event) bool { return e.Retract != nil })
 }
 
-// TestFediverseRestart has both write while bridgehost is down; all of juliet's words come once and in order.
+// TestFediverseRestart has both write before and after bridgehost was restarted; each message comes once.
 func TestFediverseRestart(t *testing.T) {
 	f := newFediverse(t, itest.FedifyOptions{}, "")
 	f.juliet.user.SendChat(f.juliet.peer, "before")
