@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func TestGatewayChat(t *testing.T) {
 				part(t, "rich", from, to, crossRich)
 				part(t, "file", from, to, crossFile)
 				part(t, "encrypted", from, to, crossEncrypted)
+				part(t, "blocked", from, to, crossBlocked)
 			})
 		})
 	}
@@ -152,4 +154,27 @@ func crossEncrypted(t *testing.T, from, to *side) {
 			t.Errorf("the fallback was forwarded: %s", e.XML)
 		}
 	}
+}
+
+// crossBlocked blocks a contact of the other server at the own one (XEP-0191), once with a report (XEP-0377).
+func crossBlocked(t *testing.T, from, to *side) {
+	from.say(to, itest.Message{Body: "before the block"})
+	for i, report := range []*itest.Report{nil, {Reason: "urn:xmpp:reporting:spam", Text: "never came trouble to my house"}} {
+		to.user.Block(to.peer, report)
+		if list := to.user.Blocked(); !slices.Equal(list, []string{to.peer}) {
+			t.Fatalf("blocked: %q", list)
+		}
+		text := fmt.Sprint("unheard ", i)
+		id := from.user.SendChat(from.peer, text)
+		e := from.user.Wait("delivery error", func(e itest.Event) bool {
+			return e.Kind == "message" && e.Room == from.peer && e.ID == id && e.Refusal != nil
+		})
+		if e.Refusal.Text == "" {
+			t.Errorf("refusal without a reason: %s", e.XML)
+		}
+		to.user.Unblock(to.peer)
+		from.say(to, itest.Message{Body: fmt.Sprint("after the block ", i)})
+		to.user.None(text, func(e itest.Event) bool { return e.Body == text })
+	}
+	to.say(from, itest.Message{Body: "and back"})
 }
