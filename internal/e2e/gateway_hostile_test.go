@@ -49,11 +49,19 @@ func forgedCopies(_ *testing.T, from, to *side) {
 	to.user.None("a forged message", func(e itest.Event) bool { return strings.Contains(e.XML, "forged") })
 }
 
-// forgedChanges corrects and retracts a message of the other side, which changes nothing. XEP-0308 §5, XEP-0424 §5.
+// forgedChanges corrects and retracts a message of the other side, which changes nothing and is refused. XEP-0308 §5, XEP-0424 §5.
 func forgedChanges(t *testing.T, from, to *side) {
 	_, got := from.say(to, itest.Message{Body: "mine alone"})
-	to.user.Retract(to.peer, got.ID)
-	to.user.Correct(to.peer, got.ID, "not mine")
+	for what, id := range map[string]string{
+		"retraction": to.user.Retract(to.peer, got.ID), "correction": to.user.Correct(to.peer, got.ID, "not mine"),
+	} {
+		e := to.user.Wait("refusal of the "+what, func(e itest.Event) bool {
+			return e.Kind == "message" && e.Room == to.peer && e.ID == id && e.Refusal != nil
+		})
+		if e.Refusal.Condition != "forbidden" || e.Refusal.Text == "" {
+			t.Errorf("refusal of the %s: %s", what, e.XML)
+		}
+	}
 	to.say(from, itest.Message{Body: "or so I thought"})
 	for _, e := range from.user.Events() {
 		if e.Kind == "message" && e.Room == from.peer && (e.Retract != nil || e.Replace != "") {

@@ -33,6 +33,7 @@ type fake struct {
 	fail   func(m *packet.Message) error // of Start
 	answer func(m *packet.Message) error // of Wait
 	events chan sdk.Event
+	refuse func(ev *sdk.Event) error // of Publish
 }
 
 func (f *fake) Send(_ context.Context, p packet.Stanza) error {
@@ -74,6 +75,11 @@ func (f *fake) Start(_ context.Context, p stanza.Packet) (Pending, error) {
 
 func (f *fake) Publish(_ context.Context, events ...sdk.Event) error {
 	for _, ev := range events {
+		if f.refuse != nil {
+			if err := f.refuse(&ev); err != nil {
+				return err
+			}
+		}
 		f.events <- ev
 	}
 	return nil
@@ -423,6 +429,34 @@ func TestBounce(t *testing.T) {
 	}
 	if err := c.Inform(t.Context(), []sdk.Outcome{{Origin: "s:abc|r:room@muc.example", State: sdk.OutcomeDead}, {Origin: "?"}, {}}); err != nil || len(f.taken()) > 0 {
 		t.Error("an outcome of a room is answered in a chat")
+	}
+}
+
+// Who changes what somebody else wrote is told, at the message that asked for it
+// (XEP-0308 §5, XEP-0424 §5).
+func TestNotYours(t *testing.T) {
+	c, f := open(t, false)
+	f.refuse = func(ev *sdk.Event) error {
+		if ev.Item() != nil && ev.Kind() == sdk.KindItemCreated {
+			return nil
+		}
+		return sdk.Errorf(sdk.Forbidden, "publish", "not yours")
+	}
+	of := tag + "0123"
+	for id, inner := range map[string]string{
+		"c|1": "<body>not mine</body><replace xmlns='urn:xmpp:message-correct:0' id='" + of + "'/>",
+		"r1":  "<retract xmlns='urn:xmpp:message-retract:1' id='" + of + "'/>",
+	} {
+		silent(t, c, f, from(id, inner), true)
+		got := f.taken()
+		if len(got) != 1 || got[0].Type != "error" || got[0].ID != id || got[0].From != juliet+"/bridge" || !strings.HasPrefix(got[0].To, romeo+"/") ||
+			got[0].Error.Condition != "forbidden" || !strings.Contains(got[0].Error.Text, "who wrote") {
+			t.Errorf("%s: answers %+v", id, got)
+		}
+	}
+	silent(t, c, f, from("s1", "<composing xmlns='http://jabber.org/protocol/chatstates'/>"), true)
+	if got := f.taken(); len(got) > 0 {
+		t.Errorf("answers to a signal: %+v", got)
 	}
 }
 

@@ -151,7 +151,7 @@ func (c *Chats) failedThere(ctx context.Context, t talk, d *sdk.Delivery) bool {
 		return false
 	}
 	if target, theirs, known := messageOf(t, s.Target.Remote); known && theirs {
-		c.bounce(ctx, t, target, s.Text)
+		c.bounce(ctx, t, target, undelivered(s.Text))
 	}
 	return true
 }

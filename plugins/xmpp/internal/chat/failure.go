@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"bridgehost/plugins/xmpp/internal/convert"
@@ -81,38 +82,60 @@ func (c *Chats) Inform(ctx context.Context, outcomes []sdk.Outcome) error {
 			c.hint(ctx, t, o.Loss)
 			continue
 		}
-		c.bounce(ctx, t, id.Message, cmp.Or(o.Reason, "the message could not be delivered"))
+		c.bounce(ctx, t, id.Message, undelivered(o.Reason))
 	}
 	return nil
 }
 
-// refused tells the sender of an event that the host will never take.
+// refused tells the sender of an event that the host will never take. A change of
+// somebody else's message names that one, so the message that asked for it is
+// known by its key.
 func (c *Chats) refused(ctx context.Context, ev *sdk.Event, why error) {
-	it := ev.Item()
-	if it == nil {
+	i := strings.LastIndexByte(ev.Dedup, '|')
+	if i < 0 {
+		return // a signal: nobody waits for an answer
+	}
+	id, ok := convert.ParseRemote(sdk.RemoteID(ev.Dedup[:i]))
+	if !ok || id.Message == "" {
 		return
 	}
-	if err := c.Inform(ctx, []sdk.Outcome{{Origin: it.Origin.ID, State: sdk.OutcomeDropped, Reason: "the bridge refused the message: " + sdk.KindOf(why).String()}}); err != nil {
-		c.o.Log.Debug("refused message not answered", "error", err)
+	user, err1 := packet.ParseJID(id.From)
+	ours, err2 := packet.ParseJID(id.Room)
+	if err1 != nil || err2 != nil {
+		return
 	}
+	t, ok := c.talkWith(user, ours)
+	if !ok {
+		return
+	}
+	kind := sdk.KindOf(why)
+	answer := packet.Error{Type: "cancel", Condition: "not-acceptable", Text: "the bridge refused the message: " + kind.String()}
+	if change := ev.Kind(); kind == sdk.Forbidden {
+		answer.Type, answer.Condition = "auth", "forbidden"
+		if change == sdk.KindItemUpdated || change == sdk.KindItemRetracted {
+			answer.Text = "only who wrote a message can change it or take it back"
+		}
+	}
+	c.bounce(ctx, t, id.Message, &answer)
+}
+
+// undelivered is the error for a message that did not come through, with a reason for people.
+func undelivered(reason string) *packet.Error {
+	return &packet.Error{Type: "cancel", Condition: "recipient-unavailable", Text: cmp.Or(reason, "the message could not be delivered")}
 }
 
 // bounce gives a message back to who sent it. An error to a bare JID would be
 // dropped (RFC 6121 §8.5.2.1.1), so where the sender's full JID is not known any
 // more it is told in words.
-func (c *Chats) bounce(ctx context.Context, t talk, id, reason string) {
+func (c *Chats) bounce(ctx context.Context, t talk, id string, why *packet.Error) {
 	c.mu.Lock()
 	full, ok := c.last.get(t.scope())
 	c.mu.Unlock()
 	if !ok {
-		c.say(ctx, t, "This message of yours was not delivered: "+reason, id)
+		c.say(ctx, t, "This message of yours was not delivered: "+why.Text, id)
 		return
 	}
-	answer := &packet.Message{Attrs: packet.Attrs{
-		From: t.from, To: full, ID: id, Type: "error",
-		Error: &packet.Error{Type: "cancel", Condition: "recipient-unavailable", Text: reason},
-	}}
-	c.send(ctx, answer)
+	c.send(ctx, &packet.Message{Attrs: packet.Attrs{From: t.from, To: full, ID: id, Type: "error", Error: why}})
 }
 
 // hintEvery is how often a person is told again of the same kind of loss.
