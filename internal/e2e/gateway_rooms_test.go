@@ -17,6 +17,12 @@ type hall struct {
 // newHalls has one room on each server in step, with juliet and romeo as their owners.
 func newHalls(t *testing.T, start starter) (b *bridge, juliet, romeo *hall) {
 	t.Helper()
+	return newHallsWith(t, start, "")
+}
+
+// newHallsWith is newHalls with more lines in the configuration of both links.
+func newHallsWith(t *testing.T, start starter, config string) (b *bridge, juliet, romeo *hall) {
+	t.Helper()
 	one := itest.Prosody(t, gatewayOptions("127.0.0.2", "one.test", "juliet"))
 	two := start(t, gatewayOptions("127.0.0.3", "two.test", "romeo"))
 	juliet = &hall{&side{server: one, bridge: "bridge.one.test"}, one.Room("ball"), "Juliet"}
@@ -30,7 +36,7 @@ func newHalls(t *testing.T, start starter) (b *bridge, juliet, romeo *hall) {
 			h.user.ConfigureRoom(h.room, map[string]string{"muc#roomconfig_whois": "anyone"})
 		}
 	}
-	b = newBridge(t, withSecret(t, gatewayLink("one", one, juliet.bridge)+gatewayLink("two", two, romeo.bridge)+
+	b = newBridge(t, withSecret(t, gatewayLink("one", one, juliet.bridge)+config+gatewayLink("two", two, romeo.bridge)+config+
 		relay("one:"+juliet.room, "two:"+romeo.room)))
 	b.start()
 	b.joined(2)

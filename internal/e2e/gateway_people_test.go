@@ -1,0 +1,160 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"bridgehost/internal/itest"
+)
+
+// guest is one of a room's people who is no owner.
+type guest struct {
+	*hall
+	nick string
+}
+
+// invite has a new person live on the hall's server, come into its room, and speak, so that the other room knows their puppet.
+func (h *hall) invite(t *testing.T, other *hall, nick string) *guest {
+	t.Helper()
+	h.server.AddUser(strings.ToLower(nick), "pw")
+	s := &side{server: h.server, bridge: h.bridge}
+	s.user = itest.Slix(t, h.server.AccountFor(strings.ToLower(nick), "pw"))
+	g := &guest{&hall{s, h.room, nick}, nick}
+	g.user.Join(g.room, nick)
+	g.greet(t, other, nick+" comes in")
+	return g
+}
+
+// greet says something, which must appear under the guest's own name in the other room.
+func (g *guest) greet(t *testing.T, other *hall, text string) {
+	t.Helper()
+	if _, got := g.say(other, itest.Message{Body: text}); got.Nick != g.nick {
+		t.Fatalf("message of %q, want %s: %s", got.Nick, g.nick, got.XML)
+	}
+}
+
+// goes waits until the nick leaves the room.
+func (h *hall) goes(nick string) itest.Event {
+	return h.user.Wait(nick+" leaves "+h.room, func(e itest.Event) bool {
+		return e.Kind == "presence" && e.Type == "unavailable" && e.Room == h.room && e.Nick == nick
+	})
+}
+
+// silent checks that a text does not come into the room, nor its author, before a text of somebody else that follows it.
+func (h *hall) silent(t *testing.T, other *hall, nick, text string) {
+	t.Helper()
+	other.user.SendMessage(itest.Message{To: other.room, Type: "groupchat", Body: "after " + text})
+	h.user.Wait("what follows "+text, func(e itest.Event) bool {
+		if e.Room == h.room && (e.Kind == "presence" && e.Nick == nick && e.Type == "" || strings.HasSuffix(e.Body, text) && !strings.HasSuffix(e.Body, "after "+text)) {
+			t.Errorf("%s was let in again: %s", nick, e.XML)
+		}
+		return e.Kind == "message" && e.Room == h.room && e.Body == "after "+text
+	})
+}
+
+// eachHall runs a test in both directions.
+func eachHall(t *testing.T, what string, juliet, romeo *hall, run func(t *testing.T, from, to *hall)) {
+	t.Helper()
+	for name, pair := range map[string][2]*hall{"there": {juliet, romeo}, "back": {romeo, juliet}} {
+		t.Run(what+" "+name, func(t *testing.T) {
+			pair[0].user.In(t)
+			pair[1].user.In(t)
+			run(t, pair[0], pair[1])
+		})
+	}
+}
+
+// putOut removes or bans an occupant.
+func (h *hall) putOut(t *testing.T, nick, jid string, ban bool) {
+	t.Helper()
+	var err error
+	if ban {
+		err = h.user.SetAffiliation(h.room, jid, "outcast", "enough")
+	} else {
+		err = h.user.SetRole(h.room, nick, "none", "enough")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRoomsPutOut kicks and bans people in one room and looks for their puppets in the other, and puppets, and looks for what
+// their authors say.
+func TestRoomsPutOut(t *testing.T) {
+	for name, start := range gatewayServers {
+		t.Run(name, func(t *testing.T) {
+			_, juliet, romeo := newHalls(t, start)
+			eachHall(t, "person", juliet, romeo, personPutOut)
+			eachHall(t, "puppet", juliet, romeo, puppetPutOut)
+			for _, h := range []*hall{juliet, romeo} {
+				// Ejabberd takes no owner whose address has no local part.
+				if err := h.user.SetAffiliation(h.room, h.bridge, "admin", "the bridge moderates"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eachHall(t, "author", juliet, romeo, authorPutOut)
+		})
+	}
+}
+
+// personPutOut removes somebody, who may come again, and then bans them: each time their puppet goes.
+func personPutOut(t *testing.T, from, to *hall) {
+	g := from.invite(t, to, "Mercutio")
+	from.putOut(t, g.nick, g.user.Bare(), false)
+	to.goes(g.nick)
+	g.goes(g.nick)
+	g.user.Join(g.room, g.nick)
+	g.greet(t, to, "back again")
+	from.putOut(t, g.nick, g.user.Bare(), true)
+	to.goes(g.nick)
+	if e := g.goes(g.nick); !e.HasStatus("301") {
+		t.Errorf("not banned: %s", e.XML)
+	}
+	if e := g.user.TryJoin(g.room, g.nick, ""); e.Type != "error" {
+		t.Errorf("a banned guest came in: %s", e.XML)
+	}
+}
+
+// puppetPutOut removes and bans puppets in a room: what their authors, who stay where they are, go on to say is not shown there.
+func puppetPutOut(t *testing.T, from, to *hall) {
+	for _, ban := range []bool{false, true} {
+		nick := map[bool]string{false: "Tybalt", true: "Sampson"}[ban] + from.nick
+		g := from.invite(t, to, nick)
+		to.putOut(t, nick, to.realJID(t, nick), ban)
+		to.goes(nick)
+		for _, text := range []string{"still here", "and here"} {
+			g.user.SendMessage(itest.Message{To: g.room, Type: "groupchat", Body: nick + " is " + text})
+			from.user.WaitBody(from.room, nick+" is "+text)
+			to.silent(t, from, nick, nick+" is "+text)
+		}
+		g.user.None("an end", func(e itest.Event) bool { return e.Kind == "presence" && e.Nick == nick && e.Type == "unavailable" })
+	}
+}
+
+// realJID is the address that the room's owner sees of an occupant.
+func (h *hall) realJID(t *testing.T, nick string) string {
+	t.Helper()
+	jid := ""
+	for _, e := range h.user.Events() {
+		if e.Kind == "presence" && e.Type == "" && e.Room == h.room && e.Nick == nick && e.Occupant != nil && e.Occupant.JID != "" {
+			jid, _, _ = strings.Cut(e.Occupant.JID, "/")
+		}
+	}
+	if jid == "" {
+		t.Fatalf("%s has not seen the address of %s", h.user.JID, nick)
+	}
+	return jid
+}
+
+// authorPutOut removes and bans puppets in a room where the bridge may put their authors out of theirs.
+func authorPutOut(t *testing.T, from, to *hall) {
+	for _, ban := range []bool{false, true} {
+		nick := map[bool]string{false: "Gregory", true: "Abraham"}[ban] + from.nick
+		g := from.invite(t, to, nick)
+		to.putOut(t, nick, to.realJID(t, nick), ban)
+		to.goes(nick)
+		if e, code := g.goes(nick), map[bool]string{false: "307", true: "301"}[ban]; !e.HasStatus(code) {
+			t.Errorf("status %v, want %s: %s", e.Status, code, e.XML)
+		}
+	}
+}
