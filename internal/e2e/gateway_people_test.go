@@ -158,3 +158,87 @@ func authorPutOut(t *testing.T, from, to *hall) {
 		}
 	}
 }
+
+// TestRoomsAnswerAsides writes to a puppet and to the bridge alone and invites the bridge into other rooms: each is answered in
+// words, and ours stay where they are.
+func TestRoomsAnswerAsides(t *testing.T) {
+	for name, start := range gatewayServers {
+		t.Run(name, func(t *testing.T) {
+			_, juliet, romeo := newHalls(t, start)
+			eachHall(t, "private", juliet, romeo, privateAsides)
+			eachHall(t, "invitation", juliet, romeo, invitations)
+		})
+	}
+}
+
+// privateAsides writes private messages (XEP-0045 §7.5) to what stands for the other side's user, and to the bridge.
+func privateAsides(t *testing.T, from, to *hall) {
+	_, got := to.say(from, itest.Message{Body: "here I am, says " + to.nick})
+	id := from.user.SendPrivate(from.room, got.Nick, "psst")
+	e := from.aside("refusal by the puppet", got.Nick)
+	if e.ID != id || e.Refusal == nil || e.Refusal.Text != "Private messages to people of another network do not cross this bridge." {
+		t.Errorf("refusal of %q, want of %q with its reason: %s", e.ID, id, e.XML)
+	}
+	from.user.SendPrivate(from.room, "bridge", "is anybody there?")
+	e = from.aside("notice of the bridge", "bridge")
+	if want := "This is a bridge: it carries what is said in the room, and nobody reads what is written to it alone."; e.Type != "chat" || e.Body != want {
+		t.Errorf("notice %q, want %q: %s", e.Body, want, e.XML)
+	}
+	from.user.SendPrivate(from.room, "bridge", "really nobody?")
+	from.say(to, itest.Message{Body: "then aloud, says " + from.nick})
+	_, after := to.say(from, itest.Message{Body: "what is it, " + from.nick + "?"})
+	if after.Nick != got.Nick {
+		t.Errorf("message of %q, want %s", after.Nick, got.Nick)
+	}
+	notices := 0
+	for _, e := range from.user.Events() {
+		if e.Kind == "presence" && e.Type == "unavailable" && e.Room == from.room {
+			t.Errorf("%s has left: %s", e.Nick, e.XML)
+		}
+		if e.Kind == "message" && e.Room == from.room && e.Nick == "bridge" && e.Type == "chat" {
+			notices++
+		}
+	}
+	if notices != 1 {
+		t.Errorf("%d notices, want one", notices)
+	}
+	for _, e := range to.user.Events() {
+		if e.Body == "psst" || strings.HasPrefix(e.Body, "is anybody") {
+			t.Errorf("a private message crossed: %s", e.XML)
+		}
+	}
+}
+
+// aside waits for what an occupant answers in private.
+func (h *hall) aside(what, nick string) itest.Event {
+	return h.user.Wait(what, func(e itest.Event) bool {
+		return e.Kind == "message" && e.Room == h.room && e.Nick == nick && e.Type != "groupchat"
+	})
+}
+
+// invitations asks the bridge into a room that is not configured: directly (XEP-0249) and through the room (XEP-0045 §7.8.2).
+func invitations(t *testing.T, from, to *hall) {
+	const reason = "This bridge only joins rooms that its operator has set up."
+	garden := from.server.Room("garden")
+	from.user.Join(garden, from.nick)
+	from.user.Invite(garden, from.bridge, "come", true)
+	e := from.user.Wait("answer to a direct invitation", func(e itest.Event) bool {
+		return e.Kind == "message" && e.Room == from.bridge && e.HasBody
+	})
+	if e.Body != reason || e.Type != "chat" {
+		t.Errorf("answer %q: %s", e.Body, e.XML)
+	}
+	from.user.Invite(garden, from.bridge, "come", false)
+	e = from.user.Wait("decline through the room", func(e itest.Event) bool {
+		return e.Kind == "message" && e.Invitation != nil && e.Invitation.Kind == "decline"
+	})
+	if e.Room != garden || e.Invitation.Reason != reason {
+		t.Errorf("declined as %+v: %s", e.Invitation, e.XML)
+	}
+	from.say(to, itest.Message{Body: "no garden, says " + from.nick})
+	for _, e := range from.user.Events() {
+		if e.Kind == "presence" && e.Room == garden && e.Nick != from.nick && e.Nick != "" {
+			t.Errorf("somebody came: %s", e.XML)
+		}
+	}
+}
