@@ -96,14 +96,6 @@ func (f *fediverse) waitEntry(text string) itest.Event {
 	})
 }
 
-// publish has juliet post to her microblog.
-func (f *fediverse) publish(t *testing.T, id, text string) {
-	t.Helper()
-	if _, err := f.juliet.user.Publish("", microblog, id, entry(id, f.juliet.user.Bare(), text), nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // isAbout matches activities about an object.
 func isAbout(object string) func(itest.FedifyEvent) bool {
 	return func(e itest.FedifyEvent) bool { return e.ObjectID() == object }

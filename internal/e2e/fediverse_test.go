@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func fediWebFinger(t *testing.T, f *fediverse) {
 	}
 	defer resp.Body.Close()
 	page, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("page for browsers: %d %s, %v: %s", resp.StatusCode, resp.Header.Get("Content-Type"), err, page)
 	}
 }
@@ -123,7 +124,7 @@ func fediDirect(t *testing.T, f *fediverse) {
 	t.Logf("direct message to %s: %s", e.Inbox, e.Raw)
 	var open struct{ Status int }
 	f.peer.Do("fetch", itest.FedifyArgs{"url": note.ID}, &open)
-	if open.Status == 200 {
+	if open.Status == http.StatusOK {
 		t.Errorf("the direct message is shown to everybody")
 	}
 	f.juliet.user.Correct(f.juliet.peer, id, "art thou here")

@@ -114,3 +114,11 @@ func TestFediverseMove(t *testing.T) {
 	f.send("move", itest.FedifyArgs{"object": f.peer.Handle("alicia")})
 	f.peer.WaitActivity("Follow", isAbout(f.peer.Actor("alicia")))
 }
+
+// publish has juliet post to her microblog.
+func (f *fediverse) publish(t *testing.T, id, text string) {
+	t.Helper()
+	if _, err := f.juliet.user.Publish("", microblog, id, entry(id, f.juliet.user.Bare(), text), nil); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -17,7 +17,7 @@ func BenchmarkInbox(b *testing.B) {
 	a, _ := pair(b)
 	e := newEvil(b)
 	go func() {
-		for range a.host.Events() { //nolint:revive // drained so that Publish does not wait
+		for range a.host.Events() { // drained so that Publish does not wait
 		}
 	}()
 	mallory, ours := e.id("mallory"), a.web.URL+"/ap/u/juliet"

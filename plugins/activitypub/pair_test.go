@@ -85,7 +85,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 			Host: r.Host, Query: r.URL.Query(), Header: r.Header, Body: body, Client: netip.MustParseAddr("127.0.0.1")})
 		if err != nil {
 			s.t.Errorf("%s %s: %v", r.Method, r.URL, err)
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		for k, v := range resp.Header {
@@ -98,7 +98,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	w.WriteHeader(404)
+	w.WriteHeader(http.StatusNotFound)
 }
 
 // deliver hands an event of one of our people to the link, and what it is spread to as well.

@@ -49,7 +49,10 @@ func New(o Options) *Server { return &Server{o: o} }
 
 // Refuse gives an answer that says why. After is for 429 and 503.
 func Refuse(status int, reason string, after time.Duration) *web.Response {
-	body, _ := json.Marshal(map[string]string{"error": reason}) // strings always encode
+	body, err := json.Marshal(map[string]string{"error": reason})
+	if err != nil {
+		body = []byte(`{"error":"unknown"}`) // strings always encode
+	}
 	r := &web.Response{Status: status, Header: map[string][]string{"Content-Type": {typeJSON}, "Cache-Control": {"no-store"}}, Body: body}
 	if after > 0 {
 		r.Header["Retry-After"] = []string{strconv.Itoa(int((after + time.Second - 1) / time.Second))}

@@ -235,14 +235,15 @@ func (in *reader) stripped(t sdk.Text) sdk.Text {
 		}
 		cut := len(t.Plain) - len(rest)
 		t = richtext.Slice(t, cut, len(t.Plain))
-		list := in.p.Item.Mentions[1:]
+		list := slices.Clone(in.p.Item.Mentions[1:])
 		for i := range list {
 			if list[i].End > 0 {
 				list[i].Start, list[i].End = list[i].Start-cut, list[i].End-cut
 			}
 		}
 		m.Start, m.End = 0, 0
-		in.p.Item.Mentions = append(list, m)
+		list = append(list, m)
+		in.p.Item.Mentions = list
 	}
 	return t
 }

@@ -22,13 +22,22 @@ func newLRU[K comparable, V any](entries int, size int64) *lru[K, V] {
 	return &lru[K, V]{max: entries, maxSize: size, m: map[K]*list.Element{}, order: list.New()}
 }
 
+// node gives what an element of the list holds: nothing else is put there.
+func (l *lru[K, V]) node(e *list.Element) *node[K, V] {
+	n, ok := e.Value.(*node[K, V])
+	if !ok {
+		panic("lru: a foreign element")
+	}
+	return n
+}
+
 func (l *lru[K, V]) get(k K) (v V, ok bool) {
 	e := l.m[k]
 	if e == nil {
 		return v, false
 	}
 	l.order.MoveToFront(e)
-	return e.Value.(*node[K, V]).val, true
+	return l.node(e).val, true
 }
 
 func (l *lru[K, V]) put(k K, v V, size int64) {
@@ -39,13 +48,13 @@ func (l *lru[K, V]) put(k K, v V, size int64) {
 	l.m[k] = l.order.PushFront(&node[K, V]{k, v, size})
 	l.size += size
 	for len(l.m) > l.max || l.maxSize > 0 && l.size > l.maxSize {
-		l.drop(l.order.Back().Value.(*node[K, V]).key)
+		l.drop(l.node(l.order.Back()).key)
 	}
 }
 
 func (l *lru[K, V]) drop(k K) {
 	if e := l.m[k]; e != nil {
-		l.size -= e.Value.(*node[K, V]).size
+		l.size -= l.node(e).size
 		l.order.Remove(e)
 		delete(l.m, k)
 	}

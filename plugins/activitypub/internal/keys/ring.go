@@ -242,14 +242,23 @@ func (r *Ring) cached(name string) (Pair, bool) {
 		return Pair{}, false
 	}
 	r.order.MoveToFront(e)
-	return e.Value.(*entry).pair, true
+	return entryOf(e).pair, true
+}
+
+// entryOf gives what an element of the list holds: nothing else is put there.
+func entryOf(e *list.Element) *entry {
+	n, ok := e.Value.(*entry)
+	if !ok {
+		panic("keys: a foreign element")
+	}
+	return n
 }
 
 func (r *Ring) remember(name string, p Pair) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := r.known[name]; e != nil {
-		e.Value.(*entry).pair = p
+		entryOf(e).pair = p
 		r.order.MoveToFront(e)
 		return
 	}
@@ -257,7 +266,7 @@ func (r *Ring) remember(name string, p Pair) {
 	if r.order.Len() > r.opt.Cache {
 		last := r.order.Back()
 		r.order.Remove(last)
-		delete(r.known, last.Value.(*entry).name)
+		delete(r.known, entryOf(last).name)
 	}
 }
 

@@ -166,8 +166,8 @@ type Poll struct {
 	Voters   int // 0 = not told
 }
 
-// Poll gives the poll of a Question; ok is false without choices. At most max options are read.
-func (o *Object) Poll(max int) (p Poll, ok bool) {
+// Poll gives the poll of a Question; ok is false without choices. No more than most options are read.
+func (o *Object) Poll(most int) (p Poll, ok bool) {
 	options := o.Parts("oneOf")
 	if len(options) == 0 {
 		options, p.Multiple = o.Parts("anyOf"), true
@@ -175,7 +175,7 @@ func (o *Object) Poll(max int) (p Poll, ok bool) {
 	if len(options) == 0 {
 		return Poll{}, false
 	}
-	for _, part := range options[:min(max, len(options))] {
+	for _, part := range options[:min(most, len(options))] {
 		name, _ := part.Name()
 		votes := 0
 		if r := part.Part("replies"); r != nil {

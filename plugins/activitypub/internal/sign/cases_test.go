@@ -95,7 +95,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestAdapters(t *testing.T) {
-	hr, _ := http.NewRequest("POST", "https://bridge.example/inbox", strings.NewReader(body))
+	hr, _ := http.NewRequest(http.MethodPost, "https://bridge.example/inbox", strings.NewReader(body))
 	r := FromHTTP(hr, []byte(body))
 	if err := Sign(r, RFC9421, Key{bobID, rsaKey()}, noon); err != nil {
 		t.Fatal(err)
@@ -124,13 +124,13 @@ func TestAP01ActorOfAnotherKey(t *testing.T) {
 
 // TestAP02: broken signatures in the draft's form.
 func TestAP02BrokenSignatures(t *testing.T) {
-	edit := func(old, new string) func(r *Request) {
+	edit := func(old, now string) func(r *Request) {
 		return func(r *Request) {
 			s := r.Header["Signature"][0]
 			if !strings.Contains(s, old) {
 				panic(old + " not in " + s)
 			}
-			r.Header["Signature"] = []string{strings.Replace(s, old, new, 1)}
+			r.Header["Signature"] = []string{strings.Replace(s, old, now, 1)}
 		}
 	}
 	head := func(name string, v ...string) func(r *Request) { return func(r *Request) { r.Header[name] = v } }
@@ -209,9 +209,9 @@ func sign(r *Request) {
 
 // TestAP02BrokenMessageSignatures: the same for RFC 9421.
 func TestAP02BrokenMessageSignatures(t *testing.T) {
-	edit := func(old, new string) func(r *Request) {
+	edit := func(old, now string) func(r *Request) {
 		return func(r *Request) {
-			r.Header["Signature-Input"] = []string{strings.Replace(r.Header["Signature-Input"][0], old, new, 1)}
+			r.Header["Signature-Input"] = []string{strings.Replace(r.Header["Signature-Input"][0], old, now, 1)}
 		}
 	}
 	for name, c := range map[string]struct {

@@ -57,7 +57,10 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 			if err != nil {
 				return nil, errJSON
 			}
-			key := k.(string)
+			key, ok := k.(string)
+			if !ok {
+				return nil, errJSON
+			}
 			if _, twice := m[key]; twice {
 				return nil, errJSON
 			}

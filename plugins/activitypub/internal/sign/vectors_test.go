@@ -223,11 +223,11 @@ func TestFEP8b32(t *testing.T) {
 	if want := (Proof{Method: fepKey, Owner: fepAlice, Made: now}); err != nil || !reflect.DeepEqual(p, want) {
 		t.Fatalf("got %+v, %v, want %+v", p, err, want)
 	}
-	swap := func(old, new string) []byte {
+	swap := func(old, now string) []byte {
 		if !strings.Contains(string(doc), old) {
 			t.Fatalf("%s is not in the document", old)
 		}
-		return []byte(strings.Replace(string(doc), old, new, 1))
+		return []byte(strings.Replace(string(doc), old, now, 1))
 	}
 	for name, c := range map[string]struct {
 		doc  []byte
