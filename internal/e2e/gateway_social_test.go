@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -177,4 +178,60 @@ func readable(t *testing.T, s *side, texts ...string) {
 			t.Errorf("%s does not read %q in %+v", s.user.Bare(), text, items)
 		}
 	}
+}
+
+// TestGatewayAnswers has a follower's comment and reactions come back to the post that they are about, where its server lets them in.
+func TestGatewayAnswers(t *testing.T) {
+	_, juliet, romeo := newPrivileged(t)
+	const commentsNode = microblog + ":comments/first"
+	open := map[string]string{"pubsub#access_model": "open", "pubsub#publish_model": "open", "pubsub#max_items": "10"}
+	for _, node := range []string{microblog, commentsNode} {
+		if err := juliet.user.CreateNode("", node, open); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if state, err := romeo.user.SubscribeNode(romeo.peer, microblog); err != nil || state != "subscribed" {
+		t.Fatalf("subscription %q, %v", state, err)
+	}
+	juliet.user.WaitPresence(juliet.peer, "subscribe")
+	juliet.user.Approve(juliet.peer)
+	post := strings.Replace(entry("first", juliet.user.Bare(), "comments, please"), "<author>",
+		"<link rel='replies' title='comments' href='xmpp:"+juliet.user.Bare()+"?;node="+url.QueryEscape(commentsNode)+"'/><author>", 1)
+	soon(t, "the post", func() (any, bool) {
+		_, err := juliet.user.Publish("", microblog, "first", post, nil)
+		return err, shows(romeo, "comments, please")
+	})
+	items, _, err := romeo.user.Items(romeo.peer, microblog, itest.Range{})
+	if err != nil || len(items) != 1 {
+		t.Fatalf("items %+v, %v", items, err)
+	}
+	bridged := items[0].ID
+
+	if _, err := romeo.user.Publish(romeo.peer, microblog+":comments/"+bridged, "c1", entry("c1", romeo.user.Bare(), "well said"), nil); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the comment", func() (any, bool) {
+		list, _, err := juliet.user.Items("", commentsNode, itest.Range{})
+		return []any{list, err}, len(list) == 1 && strings.Contains(list[0].XML, "well said") && strings.Contains(list[0].XML, `romeo\40two.test@bridge.one.test`)
+	})
+	attached := "<attachments xmlns='urn:xmpp:pubsub-attachments:1'><noticed/><reactions><reaction>❤</reaction></reactions></attachments>"
+	if _, err := romeo.user.Publish(romeo.peer, attachments(romeo.peer, bridged), romeo.user.Bare(), attached, nil); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the reactions", func() (any, bool) {
+		list, _, err := juliet.user.Items("", attachments(juliet.user.Bare(), "first"), itest.Range{})
+		return []any{list, err}, len(list) == 1 && list[0].ID == juliet.peer && strings.Contains(list[0].XML, "noticed") && strings.Contains(list[0].XML, "❤")
+	})
+	if err := romeo.user.RetractItem(romeo.peer, microblog+":comments/"+bridged, "c1"); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the comment taken back", func() (any, bool) {
+		list, _, err := juliet.user.Items("", commentsNode, itest.Range{})
+		return []any{list, err}, err == nil && len(list) == 0
+	})
+}
+
+// attachments is the node of what is attached to a post. XEP-0470 §4.1.
+func attachments(jid, item string) string {
+	return "urn:xmpp:pubsub-attachments:1/xmpp:" + jid + "?;node=" + url.QueryEscape(microblog) + ";item=" + url.QueryEscape(item)
 }

@@ -30,7 +30,7 @@ func (o *Outbox) prepare(ctx context.Context, l *lane, b *batch, writing **settl
 	}
 	fails := l.fails
 	o.mu.Unlock()
-	names, err := o.resolve(ctx, l.place, opts.GlobalIDs, b, writing)
+	names, err := o.resolve(ctx, l.place, opts.GlobalIDs || isFeed(l.place.ID), b, writing)
 	if err != nil {
 		o.deps.Log.Warn("items cannot be resolved", "link", string(l.place.Link), "error", err)
 		for i := range b.result {
@@ -81,6 +81,14 @@ func tooOld(maxAge time.Duration, why string) string {
 		reason += "; last: " + why
 	}
 	return reason
+}
+
+// isFeed reports whether a place is the feed of somebody of a gateway's other
+// link. What is said there answers posts of other people, each of which stands in
+// the feed of its own author: they are named by where they stand.
+func isFeed(place sdk.RemoteID) bool {
+	own, _, ok := sdk.SplitPeerPlace(place)
+	return ok && own == sdk.PeerAll
 }
 
 // resolve looks up what the batch's events refer to. Receipts that are being

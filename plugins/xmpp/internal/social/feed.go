@@ -30,7 +30,7 @@ func (s *Social) deliverFeed(ctx context.Context, d *sdk.Delivery, virtual strin
 		}
 		return s.post(ctx, d, it, s.copyOf(c.Target, node), r)
 	case sdk.ItemRetracted:
-		return s.unpost(ctx, virtual, s.copyOf(c.Target, node))
+		return s.unpost(ctx, virtual, s.copyOf(c.Target, node), r)
 	case sdk.ReactionsSet:
 		return s.react(ctx, virtual, c, r)
 	case sdk.Shared:
@@ -194,13 +194,13 @@ func (s *Social) fetch(ctx context.Context, as string, at pubsub.Address) (atom.
 }
 
 // unpost takes an item back wherever it was written.
-func (s *Social) unpost(ctx context.Context, virtual string, at pubsub.Address) error {
+func (s *Social) unpost(ctx context.Context, virtual string, at pubsub.Address, r *sdk.Receipt) error {
 	old, ok, err := s.pep.Find(at)
 	if err != nil {
 		return err
 	}
 	if ok {
-		if err := s.uncomment(ctx, virtual, at, old); err != nil {
+		if err := s.uncomment(ctx, virtual, at, old, r); err != nil {
 			return err
 		}
 	}
@@ -208,7 +208,7 @@ func (s *Social) unpost(ctx context.Context, virtual string, at pubsub.Address) 
 }
 
 // uncomment takes the comment back that stands beside an item, if it is one.
-func (s *Social) uncomment(ctx context.Context, virtual string, at pubsub.Address, old pep.Item) error {
+func (s *Social) uncomment(ctx context.Context, virtual string, at pubsub.Address, old pep.Item, r *sdk.Receipt) error {
 	e, err := xmltok.Parse([]byte(old.XML))
 	if err != nil {
 		return nil //nolint:nilerr // damaged: it names no parent
@@ -229,7 +229,42 @@ func (s *Social) uncomment(ctx context.Context, virtual string, at pubsub.Addres
 		return s.pep.Retract(ctx, node.At(at.Item), pep.Open)
 	}
 	_, err = s.ask(ctx, virtual, node.Service, "set", pubsub.Retract(node.Node, at.Item))
-	return refused(err, &node)
+	var refusal *packet.Error
+	if errors.As(err, &refusal) && refusal.Condition == "item-not-found" {
+		return nil // it never stood there, or its owner has removed it
+	}
+	comment := node.At(at.Item)
+	if err = refused(err, &node); err != nil || !node.IsZero() {
+		return err
+	}
+	// Prosody does not let who published on an open node take it back.
+	if s.retractAsUser(ctx, comment) {
+		return nil
+	}
+	lose(r, sdk.LossRetract, "the comment stays at the post: its server lets only the post's author take it back")
+	return nil
+}
+
+// retractAsUser takes a foreign actor's comment back from a local user's node, in
+// the user's name. It reports false where that is not granted or not possible.
+func (s *Social) retractAsUser(ctx context.Context, at pubsub.Address) bool {
+	if s.o.AsUser == nil || !at.PEP() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, iqTimeout)
+	defer cancel()
+	answer, err := s.o.AsUser(ctx, &packet.IQ{
+		Attrs: packet.Attrs{From: at.Service, To: at.Service, Type: "set"}, Payload: pubsub.Retract(at.Node, at.Item),
+	})
+	if err == nil && answer.Type == "error" {
+		if err = answer.Error; answer.Error == nil {
+			err = errors.New("refused without a reason")
+		}
+	}
+	if err != nil {
+		s.o.Log.Debug("comment not taken back", "error", err)
+	}
+	return err == nil
 }
 
 // react sets a foreign actor's attachments to an item (XEP-0470).
