@@ -19,7 +19,7 @@ func (h *hall) invite(t *testing.T, other *hall, nick string) *guest {
 	h.server.AddUser(strings.ToLower(nick), "pw")
 	s := &side{server: h.server, bridge: h.bridge}
 	s.user = itest.Slix(t, h.server.AccountFor(strings.ToLower(nick), "pw"))
-	g := &guest{&hall{s, h.room, nick}, nick}
+	g := &guest{&hall{s, h.room, nick, h.link}, nick}
 	g.user.Join(g.room, nick)
 	g.greet(t, other, nick+" comes in")
 	return g
@@ -240,5 +240,40 @@ func invitations(t *testing.T, from, to *hall) {
 		if e.Kind == "presence" && e.Room == garden && e.Nick != from.nick && e.Nick != "" {
 			t.Errorf("somebody came: %s", e.XML)
 		}
+	}
+}
+
+// TestRoomsWaitForVoice takes the voice of a puppet in a moderated room: what its author says waits, with a state that says so,
+// until the voice is back.
+func TestRoomsWaitForVoice(t *testing.T) {
+	for name, start := range gatewayServers {
+		t.Run(name, func(t *testing.T) {
+			b, juliet, romeo := newHalls(t, start)
+			eachHall(t, "voice", juliet, romeo, func(t *testing.T, from, to *hall) {
+				_, got := from.say(to, itest.Message{Body: "a word, says " + from.nick})
+				to.user.ConfigureRoom(to.room, map[string]string{"muc#roomconfig_moderatedroom": "1"})
+				to.giveRole(t, got.Nick, "visitor")
+				text := "not a word, says " + from.nick
+				from.user.SendMessage(itest.Message{To: from.room, Type: "groupchat", Body: text})
+				from.user.WaitBody(from.room, text)
+				b.waitPlace(to.link, to.room, "degraded", "the room is moderated, and we have no voice in it")
+				if waiting, dead := b.depth(to.link); waiting != 1 || dead != 0 {
+					t.Errorf("%d deliveries wait, %d are dead; want one that waits", waiting, dead)
+				}
+				to.giveRole(t, got.Nick, "participant")
+				if e := to.user.WaitBody(to.room, text); e.Nick != got.Nick {
+					t.Errorf("message of %q, want %s: %s", e.Nick, got.Nick, e.XML)
+				}
+				b.waitPlace(to.link, to.room, "up", "")
+			})
+		})
+	}
+}
+
+// giveRole changes the role of an occupant.
+func (h *hall) giveRole(t *testing.T, nick, role string) {
+	t.Helper()
+	if err := h.user.SetRole(h.room, nick, role, ""); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 type hall struct {
 	*side
 	room, nick string
+	link       string // name of the bridge's link to the server
 }
 
 // newHalls has one room on each server in step, with juliet and romeo as their owners.
@@ -25,8 +26,8 @@ func newHallsWith(t *testing.T, start starter, config string) (b *bridge, juliet
 	t.Helper()
 	one := itest.Prosody(t, gatewayOptions("127.0.0.2", "one.test", "juliet"))
 	two := start(t, gatewayOptions("127.0.0.3", "two.test", "romeo"))
-	juliet = &hall{&side{server: one, bridge: "bridge.one.test"}, one.Room("ball"), "Juliet"}
-	romeo = &hall{&side{server: two, bridge: "bridge.two.test"}, two.Room("ball"), "Romeo"}
+	juliet = &hall{&side{server: one, bridge: "bridge.one.test"}, one.Room("ball"), "Juliet", "one"}
+	romeo = &hall{&side{server: two, bridge: "bridge.two.test"}, two.Room("ball"), "Romeo", "two"}
 	for _, h := range []*hall{juliet, romeo} {
 		h.login(t, strings.ToLower(h.nick))
 		h.user.Join(h.room, h.nick)

@@ -234,6 +234,8 @@ func (r *Room) finish(p *pending, got sdk.Receipt) {
 			r.doubted[p.base] = true
 		}
 		p.b.failed = p.b.failed || got.Err.Kind.Temporary()
+	} else {
+		r.recovered(p.by)
 	}
 	p.b.moved = r.o.Now()
 	p.b.open--
@@ -242,6 +244,14 @@ func (r *Room) finish(p *pending, got sdk.Receipt) {
 		case p.b.settled <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// recovered notes that the room takes what o says, after it did not. Called with
+// mu held.
+func (r *Room) recovered(o *occupant) {
+	if r.state.State == sdk.StateDegraded {
+		r.setState(sdk.StateUp, r.joinedAs(o))
 	}
 }
 

@@ -98,6 +98,9 @@ func (r *Room) present(o *occupant, nick string, p *packet.Presence) (h heard, t
 	}
 	o.heard = r.o.Now()
 	if role := user.Item().Role; role != "" && role != o.role {
+		if o.role == "visitor" && o.phase == in {
+			r.recovered(o) // it has got a voice (XEP-0045 §8.3)
+		}
 		o.role = role
 		if o == r.bot && r.info != nil {
 			r.state.Capabilities = r.capabilities()
