@@ -67,6 +67,7 @@ type fakeNode struct {
 	closed bool // refuses strangers
 	open   bool // anybody may publish
 	secret bool // strangers are told nothing of its configuration
+	final  bool // what was published is taken back by the owner alone
 }
 
 // world is everything around a Social: host, stream, and pubsub services.
@@ -222,6 +223,9 @@ func (w *world) pubsub(iq *packet.IQ, r pubsub.Request, n *fakeNode) *packet.IQ 
 		n.items = append(n.items, pubsub.Item{ID: r.Items[0].ID, Publisher: iq.From, Payload: r.Items[0].Payload})
 		return iq.Reply(pubsub.PublishResult(r.Node, r.Items[0].ID))
 	case pubsub.VerbRetract:
+		if n.final && iq.From != iq.To {
+			return iq.Refuse("auth", "forbidden", "")
+		}
 		before := len(n.items)
 		n.items = slices.DeleteFunc(n.items, func(it pubsub.Item) bool { return it.ID == r.Items[0].ID })
 		if len(n.items) == before {

@@ -455,3 +455,36 @@ func TestFeedIsLeftWithItsLastFollower(t *testing.T) {
 	w.until("end", func() bool { return len(w.nodes[blog].subs) == 0 })
 	w.until("record", func() bool { w.kv.mu.Lock(); defer w.kv.mu.Unlock(); return len(w.kv.m) == 0 })
 }
+
+// TestCommentThatStays: a server that lets only the owner of a node take items back
+// does it in the owner's name where that is granted, else the loss is told.
+func TestCommentThatStays(t *testing.T) {
+	for _, granted := range []bool{true, false} {
+		w := newWorld(t)
+		comments := pubsub.Address{Service: romeo, Node: "urn:xmpp:microblog:0:comments/p1"}
+		w.nodes[comments] = &fakeNode{access: "open", open: true, final: true}
+		w.nodes[blog] = &fakeNode{access: "open", items: []pubsub.Item{
+			entry(t, "p1", "", "first", t1, `<link rel='replies' title='comments' href='`+comments.URI()+`'/>`),
+		}}
+		s, stop := w.social(func(o *Options) {
+			if granted {
+				o.AsUser = w.IQ
+			}
+		})
+		r := feed(t, s, sdk.ItemCreated{Item: sdk.Item{
+			ID: "01D", Text: sdk.NewText("hm"), Visibility: sdk.VisibilityPublic, ReplyTo: sdk.Target{Remote: sdk.RemoteID(blog.At("p1").URI())},
+		}})
+		if r.Err != nil || len(r.Copies) != 2 {
+			t.Fatalf("receipt %+v", r)
+		}
+		r = feed(t, s, sdk.ItemRetracted{Target: sdk.Target{Item: "01D", Remote: r.Copies[0].Remote}})
+		lost := len(r.Loss) == 1 && r.Loss[0].Kind == sdk.LossRetract
+		if left := len(w.nodes[comments].items); r.Err != nil || lost == granted || (left == 0) != granted {
+			t.Errorf("granted %v: receipt %+v, %d comments left", granted, r, left)
+		}
+		if got := w.get(s, romeo+"/pc", bob, pubsub.NSMicroblog); strings.Contains(got, ">hm<") {
+			t.Errorf("still in the author's own microblog: %s", got)
+		}
+		stop()
+	}
+}
