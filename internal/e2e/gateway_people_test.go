@@ -7,29 +7,24 @@ import (
 	"bridgehost/internal/itest"
 )
 
-// guest is one of a room's people who is no owner.
-type guest struct {
-	*hall
-	nick string
-}
-
-// invite has a new person live on the hall's server, come into its room, and speak, so that the other room knows their puppet.
-func (h *hall) invite(t *testing.T, other *hall, nick string) *guest {
+// invite has a new person, who is no owner, live on the hall's server, come into its room, and speak, so that the other room knows
+// their puppet.
+func (h *hall) invite(t *testing.T, other *hall, nick string) *hall {
 	t.Helper()
 	h.server.AddUser(strings.ToLower(nick), "pw")
 	s := &side{server: h.server, bridge: h.bridge}
 	s.user = itest.Slix(t, h.server.AccountFor(strings.ToLower(nick), "pw"))
-	g := &guest{&hall{s, h.room, nick, h.link}, nick}
+	g := &hall{s, h.room, nick, h.link}
 	g.user.Join(g.room, nick)
 	g.greet(t, other, nick+" comes in")
 	return g
 }
 
-// greet says something, which must appear under the guest's own name in the other room.
-func (g *guest) greet(t *testing.T, other *hall, text string) {
+// greet says something, which must appear under the same name in the other room.
+func (h *hall) greet(t *testing.T, other *hall, text string) {
 	t.Helper()
-	if _, got := g.say(other, itest.Message{Body: text}); got.Nick != g.nick {
-		t.Fatalf("message of %q, want %s: %s", got.Nick, g.nick, got.XML)
+	if _, got := h.say(other, itest.Message{Body: text}); got.Nick != h.nick {
+		t.Fatalf("message of %q, want %s: %s", got.Nick, h.nick, got.XML)
 	}
 }
 
@@ -275,5 +270,24 @@ func (h *hall) giveRole(t *testing.T, nick, role string) {
 	t.Helper()
 	if err := h.user.SetRole(h.room, nick, role, ""); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRoomsTellWhoLeaves has people leave a room, and lose their connection, where the links tell who comes and goes: their puppets
+// leave, and come again with what their authors say next.
+func TestRoomsTellWhoLeaves(t *testing.T) {
+	for name, start := range gatewayServers {
+		t.Run(name, func(t *testing.T) {
+			_, juliet, romeo := newHallsWith(t, start, "members = true\n")
+			eachHall(t, "leave", juliet, romeo, func(t *testing.T, from, to *hall) {
+				g := from.invite(t, to, "Paris"+from.nick)
+				g.user.Leave(g.room, g.nick)
+				to.goes(g.nick)
+				g.user.Join(g.room, g.nick)
+				g.greet(t, to, g.nick+" is back")
+				g.user.Close()
+				to.goes(g.nick)
+			})
+		})
 	}
 }

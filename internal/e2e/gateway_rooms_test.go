@@ -37,7 +37,8 @@ func newHallsWith(t *testing.T, start starter, config string) (b *bridge, juliet
 			h.user.ConfigureRoom(h.room, map[string]string{"muc#roomconfig_whois": "anyone"})
 		}
 	}
-	b = newBridge(t, withSecret(t, gatewayLink("one", one, juliet.bridge)+config+gatewayLink("two", two, romeo.bridge)+config+
+	configured := func(link string) string { return strings.TrimSpace(link) + "\n" + config + "\n" }
+	b = newBridge(t, withSecret(t, configured(gatewayLink("one", one, juliet.bridge))+configured(gatewayLink("two", two, romeo.bridge))+
 		relay("one:"+juliet.room, "two:"+romeo.room)))
 	b.start()
 	b.joined(2)
