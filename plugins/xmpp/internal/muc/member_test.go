@@ -121,6 +121,24 @@ func TestPuppetPutOut(t *testing.T) {
 	}
 }
 
+// TestPutOutIsNotForgotten shows that a puppet that the room keeps out does not make room for another, and so cannot come again.
+func TestPutOutIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, func(o *Options) { o.Source, o.MaxPuppets = true, 1 })
+		defer s.run()()
+		s.room.Deliver(t.Context(), []sdk.Delivery{text("1", "x")})
+		s.presence("<presence type='unavailable' from='" + roomJID + "/Ana' to='ana@bridge.example.org/b'><x xmlns='http://jabber.org/protocol/muc#user'><item role='none'/><status code='307'/><status code='110'/></x></presence>")
+		other := text("2", "y")
+		other.Event.Actor = sdk.Actor{Home: sdk.Ref{Link: "hooks", ID: "ben"}, Name: "Ben"}
+		if r := s.room.Deliver(t.Context(), []sdk.Delivery{other})[0]; r.Err != nil {
+			t.Errorf("somebody else: %+v", r)
+		}
+		if r := s.room.Deliver(t.Context(), []sdk.Delivery{text("3", "z")})[0]; r.Err == nil || r.Err.Kind != sdk.Forbidden {
+			t.Errorf("who was put out: %+v", r)
+		}
+	})
+}
+
 func TestCapabilities(t *testing.T) {
 	r := New(Options{JID: roomJID, MaxText: 1000, Puppet: func(sdk.Actor) string { return "" }}, nil, nil)
 	for _, c := range []struct {

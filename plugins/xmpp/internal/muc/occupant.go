@@ -463,10 +463,12 @@ func (r *Room) puppet(a sdk.Actor) *occupant {
 	return o
 }
 
-// forgetIdle drops one puppet that is out. Called with mu held.
+// forgetIdle drops one puppet that is out, but none that the room keeps out: that
+// is not to be forgotten. Called with mu held.
 func (r *Room) forgetIdle() bool {
+	now := r.o.Now()
 	for key, o := range r.occupants {
-		if key != "" && o.phase == out && o != r.shut {
+		if key != "" && o.phase == out && o != r.shut && !now.Before(o.refused) {
 			delete(r.occupants, key)
 			delete(r.byFrom, o.from)
 			return true
