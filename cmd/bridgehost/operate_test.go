@@ -120,7 +120,14 @@ func TestVerbsWithARunningHost(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	asks := hookFile(t, <-ready, "")
+	var admin string
+	select {
+	case admin = <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("the host did not start: %v", err)
+	}
+	asks := hookFile(t, admin, "")
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if d := pluginVerb(t, "", "status", "-c", asks); d.code == exitGood {
 			d.expect(t, exitGood, "LINK OR PLACE", "hooks", "webhook", "up", "DEAD LETTERS")

@@ -157,7 +157,9 @@ func TestAccountHole(t *testing.T) {
 				if round%2 == 0 {
 					crossed()
 				}
-				if round%3 == 2 {
+				if round%3 == 2 || name == "ejabberd" {
+					// A stream that breaks at ejabberd 23.01 may be resumed for a while, and a message that it gets meanwhile is
+					// sometimes neither delivered nor archived in time (plugins/xmpp/README.md, Limits): only an end is tested there.
 					x.b.stop()
 				} else {
 					x.b.kill() // what was heard last may cross again, and the host knows it

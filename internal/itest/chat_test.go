@@ -50,7 +50,7 @@ func TestClientsExpressAWholeChat(t *testing.T) {
 		}
 		juliet.Reply(to, first, "so it is")
 		e = message("reply", func(e itest.Event) bool { return e.Reply != nil })
-		if e.Reply.ID != id || e.Body != "> the mooon\nso it is" || len(e.Fallbacks) != 1 || e.Fallbacks[0].End != 11 {
+		if e.Reply.ID != id || e.Body != "> the mooon\nso it is" || len(e.Fallbacks) != 1 || e.Fallbacks[0].End != 12 {
 			t.Errorf("reply = %+v, fallbacks %+v, body %q", e.Reply, e.Fallbacks, e.Body)
 		}
 		romeo.Received(juliet.JID, id)
