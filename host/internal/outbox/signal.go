@@ -18,22 +18,25 @@ const (
 	// often comes before the host knows of the copy that it is for.
 	signalLife  = 10 * time.Second
 	signalPause = 50 * time.Millisecond
+	// signalMoment is how long what a signal says of the moment still counts.
+	signalMoment = time.Second
 )
 
 type signalJob struct {
 	ev    *sdk.Event
 	to    route.Target
-	until time.Time // zero for a signal that only counts at once
+	until time.Time // when it no longer counts
 }
 
-// Signal implements intake.Queue. What a signal says of the moment (typing) is
-// dropped where the place has deliveries waiting: it would come too late. What
-// it says of an item waits a little for them, and for the item.
+// Signal implements intake.Queue. Where the place has deliveries waiting, what a
+// signal says of the moment (typing) waits a moment for them, and what it says of
+// an item a little longer, also for the item.
 func (o *Outbox) Signal(ev *sdk.Event, to []route.Target) {
-	var until time.Time
+	life := signalMoment
 	if !ev.Target().IsZero() {
-		until = o.deps.Now().Add(signalLife)
+		life = signalLife
 	}
+	until := o.deps.Now().Add(life)
 	for _, t := range to {
 		select {
 		case o.signals <- signalJob{ev, t, until}:
@@ -49,7 +52,7 @@ func (o *Outbox) serveSignals(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case j := <-o.signals:
-			if o.deliverSignal(ctx, j) || j.until.IsZero() {
+			if o.deliverSignal(ctx, j) {
 				continue
 			}
 			select {

@@ -417,7 +417,7 @@ func TestCaseFloodOfAnswers(t *testing.T) {
 	opt.HandlerTimeout = 10 * time.Second
 	r = start(t, opt, Handler{Message: func(ctx context.Context, m *packet.Message) {
 		<-up
-		if err := r.Send(ctx, message(m.To, m.From, "hello yourself")); err != nil {
+		if err := r.Send(ctx, message(m.To, m.From, "hello yourself")); err != nil && ctx.Err() == nil { // the last may be cut off by the end
 			t.Error(err)
 		}
 	}})
